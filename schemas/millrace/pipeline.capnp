@@ -1033,6 +1033,12 @@ struct Grant {
   gang @5 :UInt32;    # Of one of a gang: which of the call's `gangs`, from 1; 0: of none.
 }
 
+struct LogTime {
+  # When a part of an output was written: it ends before byte `end`, where the next begins.
+  end @0 :UInt64;
+  at @1 :Int64 $Actor.time;
+}
+
 interface Executor $Actor.actor("executor") $Actor.internal $Actor.siloBound {
   # Key: the name of its silo. What runs is in its own records, what was granted is in the pool.
   start @0 (attempt :AttemptSpec) -> ();
@@ -1046,13 +1052,14 @@ interface Executor $Actor.actor("executor") $Actor.internal $Actor.siloBound {
   # What is to run is asked of the task. `incarnation`: the life that they are for. `gangs`: of each
   # gang, where its ranks are: hosts as of `PoolExecutor`, with commas, by rank.
   log @4 (token :Text, errors :Bool, offset :UInt64, tail :Bool, tailLines :UInt32,
-          waitMs :UInt32)
-      -> (bytes :Data, offset :UInt64, nextOffset :UInt64, dropped :UInt64, ended :Bool)
-      $Actor.reentrant;
+          waitMs :UInt32, limit :UInt32, wantsTimes :Bool)
+      -> (bytes :Data, offset :UInt64, nextOffset :UInt64, dropped :UInt64, ended :Bool,
+          times :List(LogTime)) $Actor.reentrant;
   # From a gateway: at most 64 KiB of the output, or of the errors, of an attempt, from `offset` or
   # from where its last `tailLines` lines begin (`tail`). Where there is nothing yet, waits up to
   # waitMs for more. `offset` is that of `bytes`, before which `dropped` bytes are gone. `ended`:
-  # there is nothing after `nextOffset`, and nobody writes it any more.
+  # there is nothing after `nextOffset`, and nobody writes it any more. At most `limit` bytes, if
+  # that is not 0. `times`: when they were written, if that is wanted; older versions do not say it.
   logChanged @5 (waiter :UInt64) -> () $Actor.reentrant;
   # From itself: what one of its waiters waits for.
   blob @6 (run :Text, digest :Text, offset :UInt64) -> (bytes :Data, size :UInt64)

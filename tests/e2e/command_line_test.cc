@@ -14,6 +14,7 @@
 
 #include "e2e/process.h"
 #include "http/client.h"
+#include "millrace/runtime/rfc3339.h"
 
 namespace millrace::testing {
 namespace {
@@ -456,7 +457,7 @@ tasks:
 }
 
 // Method: in the order of their names, in case that the clock of the files is too coarse.
-TEST_CASE("the logs of a run are printed whole, task by task, with a server and without") {
+TEST_CASE("the logs of a run are printed whole, with a server and without") {
   temporary_folder folder;
   const auto file = written(folder, R"(name: f
 tasks:
@@ -511,6 +512,67 @@ tasks:
   const auto run = millrace({"logs", "@latest", "--data", (folder.path / "no").string()});
   CHECK(run.status == 5);
   CHECK(run.errors.find("there is no data directory") != std::string::npos);
+}
+
+// Method: each step waits for the one of the other task, and until the silo has noted when the last
+// line was written.
+TEST_CASE("lines of tasks that run at the same time alternate in the logs of their run") {
+  temporary_folder folder;
+  const auto file = written(folder, R"yaml(name: pair
+workspace: run
+defaults:
+  env:
+    STEP: |
+      say() {
+        echo "$1"
+        times="$(dirname "$MILLRACE_OUTPUT")/stdout.times"
+        until grep -q "$(printf %015d "$2")" "$times" 2>&-; do sleep 0.01; done
+        touch "said-$1"
+      }
+      after() { until test -e "said-$1"; do sleep 0.01; done; }
+tasks:
+  - {name: a, run: 'eval "$STEP"; say 1 2; after 2; say 3 4; after 4; echo 5 >&2'}
+  - {name: b, run: 'eval "$STEP"; after 1; say 2 2; after 3; say 4 4'}
+)yaml");
+  const auto data = (folder.path / "data").string();
+  const std::string merged = "a | 1\nb | 2\na | 3\nb | 4\na | 5\n";
+  std::string run;
+  {
+    server_process server{data};
+    const auto asked = [&](std::vector<std::string> words) {
+      words.insert(words.begin(), "logs");
+      words.insert(words.end(), {"--server", server.url()});
+      return millrace(words);
+    };
+    REQUIRE(millrace({"apply", file.string(), "--server", server.url()}).status == 0);
+    const auto submitted = millrace({"submit", "pair", "--wait", "--server", server.url()});
+    run = millrace({"list", "runs", "-o", "name", "--server", server.url()}).output;
+    REQUIRE_MESSAGE(run.size() > 1, submitted.errors);
+    run.pop_back();
+    CHECK(asked({run}).output == merged);
+    std::istringstream lines{asked({run, "--timestamps"}).output};
+    std::string last;
+    std::string without;
+    for (std::string line; std::getline(lines, line);) {
+      const auto time = line.substr(0, line.find(' '));
+      CHECK(runtime::from_rfc3339(time).value_or(0) >= runtime::from_rfc3339(last).value_or(0));
+      last = time;
+      without += line.substr(time.size() + 1) + "\n";
+    }
+    CHECK(without == merged);
+    const auto one = asked({run, "a", "--timestamps"});
+    CHECK(one.output.find(" 1\n") != std::string::npos);
+    CHECK(one.errors.ends_with("Z 5\n"));
+    CHECK(asked({run, "--grep", "[24]"}).output == "b | 2\nb | 4\n");
+    CHECK(asked({run, "--since", last}).output.ends_with("a | 5\n"));
+    CHECK(asked({run, "--since", "1h"}).output == merged);
+    CHECK(asked({run, "--since", "2200-01-01T00:00:00Z"}).output.empty());
+    CHECK(asked({run, "--since", "yesterday"}).errors.find("--since") != std::string::npos);
+    CHECK(asked({run, "a", "-f", "--timestamps"}).status == 2);
+    CHECK(server.stop() == 0);
+  }
+  CHECK(millrace({"logs", run, "--data", data}).output == merged);
+  CHECK(millrace({"logs", run, "--since", "2200-01-01T00:00:00Z", "--data", data}).output.empty());
 }
 
 // Also of folders that a task has made: their content is as secret as what the task was given.

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <fstream>
 #include <map>
@@ -94,6 +95,67 @@ TEST_CASE("a watch survives kill -9: no version is lost, none starts two runs") 
     CAPTURE(version);
     CHECK(runs == 1);
   }
+}
+
+// What Concourse calls `passed`.
+TEST_CASE("only versions that have passed one pipeline go on to the next") {
+  const temporary_folder folder;
+  const auto versions = folder.path / "versions";
+  const auto add = [&versions](const std::string& version) {
+    std::ofstream{versions, std::ios::app} << version << '\n';
+  };
+  std::ofstream{folder.path / "build.yaml"} << R"(name: build
+params: {version: {required: true}}
+triggers:
+  watch: source
+  every: 365d
+  first: all
+  run: 'cat "$VERSIONS"'
+  env: {VERSIONS: ')" << versions.string() << R"('}
+  params: {version: "${{ trigger.version }}"}
+tasks: [{name: check, run: test "$MILLRACE_PARAM_VERSION" != v2}]
+)";
+  std::ofstream{folder.path / "deploy.yaml"} << R"(name: deploy
+params: {version: {required: true}}
+triggers:
+  pipeline: build
+  params: {version: "${{ trigger.params.version }}"}
+  once_for: ${{ trigger.params.version }}
+tasks: [{name: a, run: echo "$MILLRACE_PARAM_VERSION"}]
+)";
+  server_process server{folder.path / "data"};
+  const auto ask = [&server](std::vector<std::string> words) {
+    return watched_folder::ask(server, std::move(words));
+  };
+  const auto deployed = [&ask] {
+    std::vector<std::string> found;
+    const auto told = ask({"list", "runs", "deploy", "--state", "succeeded", "-o", "json"});
+    REQUIRE_MESSAGE(told.status == 0, told.errors);
+    for (const auto& each : json::parse(told.output)) {
+      const auto run = ask({"get", "run", each.at("id"), "-o", "json"});
+      REQUIRE_MESSAGE(run.status == 0, run.errors);
+      found.push_back(json::parse(run.output).at("params").at("version"));
+    }
+    std::sort(found.begin(), found.end());
+    return found;
+  };
+  add("v1");
+  add("v2");
+  add("v3");
+  REQUIRE(ask({"apply", (folder.path / "deploy.yaml").string()}).status == 0);
+  REQUIRE(ask({"apply", (folder.path / "build.yaml").string()}).status == 0);
+  REQUIRE(ask({"schedule", "trigger", "build", "source"}).status == 0);
+  until([&] { return deployed().size() == 2; });
+  CHECK(deployed() == std::vector<std::string>{"v1", "v3"});
+  // What comes later would come after v2.
+  until([&ask] {
+    return json::parse(ask({"list", "runs", "build", "--state", "failed", "-o", "json"}).output)
+               .size() == 1;
+  });
+  add("v4");
+  REQUIRE(ask({"schedule", "trigger", "build", "source"}).status == 0);
+  until([&] { return deployed().size() == 3; });
+  CHECK(deployed() == std::vector<std::string>{"v1", "v3", "v4"});
 }
 
 TEST_CASE("a watch looks when it is told to, and says what it has found and why it has failed") {

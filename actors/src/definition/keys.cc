@@ -52,7 +52,7 @@ constexpr std::array pipeline_foreign{
     foreign_key{"max_active_runs", "write `concurrency: 1`"},
     foreign_key{"max_concurrent_runs", "write `concurrency: 1`"},
     foreign_key{"serial", "write `concurrency: 1`"},
-    foreign_key{"synchronization", "write `concurrency: 1`"},
+    foreign_key{"synchronization", "write `concurrency: 1`, or `synchronization` in the tasks"},
     foreign_key{"rollback", "write `revert: {after: 2}`"},
     foreign_key{"secret", "write `secrets`"},
     foreign_key{"ttl", "write `retention: {age: 30d}`"},
@@ -69,12 +69,11 @@ constexpr std::array pipeline_foreign{
     foreign_key{"on_abort", "write `on_cancel`"},
     foreign_key{"ensure", "write `finally`"},
     foreign_key{"always", "write `finally`"},
-    foreign_key{"owner", ""},
-    foreign_key{"docs_url", ""},
+    foreign_key{"owner", "write it in `labels`"},
+    foreign_key{"docs_url", "write it in `description`"},
     foreign_key{"resident", ""},
     foreign_key{"project", ""},
     foreign_key{"priorityClassName", "write `priority: high`"},
-    foreign_key{"synchronization", "write it in the tasks"},
     foreign_key{"resources", "write it in the tasks"},
     foreign_key{"limits", "write it in the tasks"}};
 

@@ -3,6 +3,8 @@
 
 #include <vector>
 
+#include "pipeline/names.h"
+
 namespace millrace::actors {
 
 using runtime::async;
@@ -37,7 +39,12 @@ async<executor_actor::log_results> executor_actor::log(log_params params) {
   log_wish wish{from.getToken().cStr(),
                 from.getErrors() ? output_stream::standard_error : output_stream::standard_output,
                 from.getOffset(),
-                {}};
+                {},
+                log_piece_bytes_max,
+                from.getWantsTimes()};
+  if (from.getLimit() > 0) {
+    wish.bytes_max = std::min<std::size_t>(from.getLimit(), log_piece_bytes_max);
+  }
   if (from.getTail()) {
     wish.tail_lines = from.getTailLines();
   }
@@ -70,6 +77,11 @@ async<executor_actor::log_results> executor_actor::log(log_params params) {
   made.setNextOffset(chunk.next_offset);
   made.setDropped(chunk.dropped);
   made.setEnded(piece->ended);
+  auto times = made.initTimes(static_cast<unsigned>(piece->times.size()));
+  for (unsigned at = 0; at < times.size(); ++at) {
+    times[at].setEnd(piece->times[at].end);
+    times[at].setAt(nanoseconds(piece->times[at].at));
+  }
   co_return results;
 }
 

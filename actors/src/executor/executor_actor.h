@@ -33,12 +33,15 @@ struct log_wish {
   output_stream stream = output_stream::standard_output;
   std::uint64_t offset = 0;  ///< Of the first byte, without a tail.
   std::optional<std::size_t> tail_lines;
+  std::size_t bytes_max;
+  bool wants_times = false;
 };
 
 /// A part of a log, and whether that is all there will be.
 struct log_piece {
   log_chunk chunk;
   bool ended = false;
+  std::vector<log_time> times = {};  ///< Of the chunk, if they are wanted.
 };
 
 /// What messages to an executor come to. Threading: any thread; must not block, where it does not

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <map>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -45,9 +44,7 @@ void add(std::vector<kept_log>& found, std::string_view run, std::string_view st
       !S_ISREG(status.st_mode) || status.st_size == 0) {
     return;
   }
-  std::error_code unknown;
-  found.push_back({parsed->task_key.substr(run.size() + 1), parsed->attempt, stream, file,
-                   fs::last_write_time(file, unknown)});
+  found.push_back({parsed->task_key.substr(run.size() + 1), parsed->attempt, stream, file});
 }
 
 }  // namespace
@@ -70,17 +67,8 @@ std::vector<kept_log> kept_logs(const fs::path& data_directory, std::string_view
     add(found, run, token, output_stream::standard_output, attempt / "stdout");
     add(found, run, token, output_stream::standard_error, attempt / "stderr");
   }
-  // Of an attempt, all comes where the last of it was written.
-  std::map<std::pair<std::string, std::uint32_t>, fs::file_time_type> ends;
-  for (const auto& each : found) {
-    auto& end = ends.try_emplace({each.task, each.attempt}, each.written_at).first->second;
-    end = std::max(end, each.written_at);
-  }
-  std::sort(found.begin(), found.end(), [&ends](const kept_log& a, const kept_log& b) {
-    const auto place = [&ends](const kept_log& one) {
-      return std::tuple{ends.at({one.task, one.attempt}), one.task, one.attempt, one.stream};
-    };
-    return place(a) < place(b);
+  std::sort(found.begin(), found.end(), [](const kept_log& a, const kept_log& b) {
+    return std::tie(a.task, a.attempt, a.stream) < std::tie(b.task, b.attempt, b.stream);
   });
   return found;
 }
@@ -103,17 +91,30 @@ std::vector<std::string> kept_runs(const fs::path& data_directory) {
   return {found.begin(), found.end()};
 }
 
-result<log_file> open_kept(const kept_log& one) {
-  runtime::unique_fd fd{::open(one.file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
+namespace {
+
+result<runtime::unique_fd> open_file_of(const fs::path& file) {
+  runtime::unique_fd fd{::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
   if (!fd) {
-    return errno == ENOENT ? error{errc::not_found, one.file.string() + " has gone"}
+    return errno == ENOENT ? error{errc::not_found, file.string() + " has gone"}
                            : process_detail::file_failure("cannot open a log", errno);
   }
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
-    return error{errc::failed_precondition, one.file.string() + " is no file"};
+    return error{errc::failed_precondition, file.string() + " is no file"};
   }
-  return log_file{std::move(fd)};
+  return fd;
+}
+
+}  // namespace
+
+result<log_file> open_kept(const kept_log& one) {
+  auto log = open_file_of(one.file);
+  if (!log) {
+    return std::move(log).error();
+  }
+  auto times = open_file_of(one.file.string() + ".times");
+  return log_file{*std::move(log), times ? *std::move(times) : runtime::unique_fd{}};
 }
 
 }  // namespace millrace::actors

@@ -473,12 +473,14 @@ result<log_piece> pool_member::read_log(const log_wish& wish) const {
     }
     from = tail->offset;
   }
-  auto chunk = log ? log->read(from, log_piece_bytes_max) : log.error();
+  auto chunk = log ? log->read(from, wish.bytes_max) : log.error();
   if (!chunk) {
     return std::move(chunk).error();
   }
   const auto all_read = ended && chunk->next_offset >= log->size();
-  return log_piece{*std::move(chunk), all_read};
+  auto times =
+      wish.wants_times ? log->times(chunk->offset, chunk->next_offset) : std::vector<log_time>{};
+  return log_piece{*std::move(chunk), all_read, std::move(times)};
 }
 
 result<log_waiter_id> pool_member::watch_log(const log_wish& wish, const std::string& id,

@@ -22,6 +22,7 @@ constexpr std::string_view removed_stem = ".removed-";
 constexpr const char* output_name = "output";
 constexpr const char* tmp_name = "tmp";
 constexpr std::array<const char*, 2> stream_names{"stdout", "stderr"};
+constexpr std::array<const char*, 2> times_names{"stdout.times", "stderr.times"};
 constexpr mode_t private_file = 0600;
 constexpr mode_t private_directory = 0700;
 
@@ -37,6 +38,10 @@ std::string folder_of(std::string_view token) {
 
 std::string log_name(std::string_view token, output_stream stream) {
   return std::string{token} + "." + stream_names[static_cast<std::size_t>(stream)];
+}
+
+std::string times_name(std::string_view token, output_stream stream) {
+  return std::string{token} + "." + times_names[static_cast<std::size_t>(stream)];
 }
 
 result<unique_fd> make_file(int directory, const char* name) {
@@ -81,6 +86,10 @@ bool make_reusable(attempt_files& files) {
   ::unlinkat(directory, attempt_store::script_name, 0);
   ::unlinkat(directory, attempt_store::inputs_name, 0);
   ::unlinkat(directory, attempt_store::heartbeat_name, 0);
+  for (std::size_t at = 0; at < times_names.size(); ++at) {
+    ::unlinkat(directory, times_names[at], 0);
+    files.times[at].reset();
+  }
   if (!renew(output_name, files.output) || !renew(stream_names[0], files.streams[0]) ||
       !renew(stream_names[1], files.streams[1]) || !is_private_directory(directory, ".") ||
       !is_private_directory(directory, tmp_name)) {
@@ -242,8 +251,23 @@ attempt_files attempt_store::reopen(const std::string& token, const attempt_mark
   files.output = open_one(output_name, marks.output);
   for (std::size_t at = 0; at < stream_names.size(); ++at) {
     files.streams[at] = open_one(stream_names[at], marks.streams[at]);
+    files.times[at] = open_one(times_names[at], 0);
   }
   return files;
+}
+
+void attempt_store::add_time(attempt_files& files, output_stream which, const log_time& time) {
+  const auto index = static_cast<std::size_t>(which);
+  auto& fd = files.times[index];
+  if (!fd) {
+    auto made = make_file(files.directory.get(), times_names[index]);
+    if (!made) {
+      return;
+    }
+    fd = *std::move(made);
+  }
+  const auto line = time_line(time);
+  static_cast<void>(::write(fd.get(), line.data(), line.size()));  // without it: a coarser time
 }
 
 result<void> attempt_store::write_file(const attempt_files& files, const char* name,
@@ -268,8 +292,7 @@ std::optional<runtime::wall_time> attempt_store::last_beat(const attempt_files& 
       !S_ISREG(found.st_mode)) {
     return std::nullopt;
   }
-  return runtime::wall_time{std::chrono::seconds{found.st_ctim.tv_sec} +
-                            std::chrono::nanoseconds{found.st_ctim.tv_nsec}};
+  return time_of(found.st_ctim);
 }
 
 result<std::string> attempt_store::read_output(const attempt_files& files) {
@@ -319,6 +342,21 @@ void attempt_store::keep_logs(const attempt_files& files, const std::string& tok
   }
 }
 
+// Only of a stream that is the one they tell of.
+void attempt_store::keep_times(const attempt_files& files, output_stream which, int folder,
+                               const std::string& token) {
+  const auto index = static_cast<std::size_t>(which);
+  struct stat ours {};
+  struct stat found {};
+  if (const auto& fd = files.times[index];
+      fd && ::fstat(fd.get(), &ours) == 0 &&
+      ::fstatat(files.directory.get(), times_names[index], &found, AT_SYMLINK_NOFOLLOW) == 0 &&
+      mark_of(ours) == mark_of(found)) {
+    ::fchmod(fd.get(), private_file);
+    ::renameat(files.directory.get(), times_names[index], folder, times_name(token, which).c_str());
+  }
+}
+
 // By its name, which the task may have given to something else; then what was written is copied.
 result<void> attempt_store::keep_log(const attempt_files& files, output_stream which,
                                      const std::string& token) {
@@ -335,6 +373,7 @@ result<void> attempt_store::keep_log(const attempt_files& files, output_stream w
       mark_of(ours) == mark_of(found) &&
       ::renameat(files.directory.get(), stream, folder->get(), name.c_str()) == 0) {
     ::fchmod(files.stream(which), private_file);
+    keep_times(files, which, folder->get(), token);
     return {};
   }
   if (auto cleared = remove_tree(folder->get(), name); !cleared) {
@@ -414,7 +453,8 @@ result<log_file> attempt_store::open_log(std::string_view token, output_stream s
   if (!opened) {
     return std::move(opened).error();
   }
-  return log_file{*std::move(opened)};
+  auto times = open_regular(folder->get(), times_name(token, stream), O_RDONLY);
+  return log_file{*std::move(opened), times ? *std::move(times) : unique_fd{}};
 }
 
 attempt_marks attempt_store::marks(const attempt_files& files) {

@@ -4,6 +4,8 @@
 //   <attempts>/<token>/output   what `$MILLRACE_OUTPUT` names
 //   <attempts>/<token>/stdout   moved to <logs>/<folder>/<token>.stdout at the end, unless empty
 //   <attempts>/<token>/stderr   as stdout
+//   <attempts>/<token>/stdout.times, stderr.times   when these were written, of an attempt that
+//                               took longer than a look at it; moved with them
 //   <attempts>/<token>/tmp/     what `$TMPDIR` names
 //   <attempts>/<token>/heartbeat  what `$MILLRACE_HEARTBEAT` names, of an attempt that has one
 //
@@ -42,6 +44,7 @@ struct attempt_files {
   unique_fd directory;
   unique_fd output;
   std::array<unique_fd, 2> streams;  ///< By `output_stream`.
+  std::array<unique_fd, 2> times;    ///< Of these, once there are some.
 
   [[nodiscard]] int stream(output_stream which) const {
     return streams[static_cast<std::size_t>(which)].get();
@@ -81,6 +84,10 @@ public:
   /// command can move but not choose. Nothing is opened. Nothing: no file has its name any more.
   [[nodiscard]] static std::optional<runtime::wall_time> last_beat(const attempt_files& files);
 
+  /// Notes up to where a stream was written by when, as a `time_line`. Where the task has put
+  /// something else in the place of that file, nothing is noted.
+  static void add_time(attempt_files& files, output_stream which, const log_time& time);
+
   /// What stands in the output file: see `process_exit::output`.
   [[nodiscard]] static runtime::result<std::string> read_output(const attempt_files& files);
 
@@ -115,6 +122,8 @@ private:
   [[nodiscard]] runtime::result<spare> make_spare();
   [[nodiscard]] runtime::result<void> keep_log(const attempt_files& files, output_stream which,
                                                const std::string& token);
+  static void keep_times(const attempt_files& files, output_stream which, int folder,
+                         const std::string& token);
   void warn(const std::string& line) const;
   void throw_away(const std::string& name);
   void remove_thrown_away();

@@ -411,7 +411,10 @@ result<log_file> process_supervisor::impl::open_log(std::string_view token,
       if (!same) {
         return process_detail::file_failure("cannot open a log", errno);
       }
-      return log_file{std::move(same)};
+      const auto& times = running->files.times[static_cast<std::size_t>(stream)];
+      return log_file{std::move(same),
+                      times ? runtime::unique_fd{::fcntl(times.get(), F_DUPFD_CLOEXEC, 3)}
+                            : runtime::unique_fd{}};
     }
   }
   return store_->open_log(token, stream);

@@ -4,15 +4,20 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <charconv>
+#include <optional>
 
 #include "process/failure.h"
+#include "process/task_file.h"
 
 namespace millrace::actors {
 namespace {
 
 using process_detail::file_failure;
 using runtime::result;
+using runtime::wall_time;
 
 // The length of the longest prefix of `text` that begins a well-formed sequence (Unicode 15,
 // table 3-7), at least 1; `complete` tells whether it is a whole one.
@@ -85,6 +90,53 @@ result<std::string> read_bytes(int fd, std::uint64_t offset, std::uint64_t count
   return bytes;
 }
 
+// A line of a file of times.
+constexpr std::size_t time_digits = 13;  // until the year 2286
+constexpr std::size_t end_digits = 15;
+constexpr std::size_t time_line_bytes = time_digits + 1 + end_digits + 1;
+
+std::string padded(std::uint64_t number, std::size_t digits) {
+  const auto text = std::to_string(number);
+  return std::string(digits - std::min(digits, text.size()), '0') + text;
+}
+
+std::optional<std::uint64_t> number_in(std::string_view text) {
+  std::uint64_t number = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return failed == std::errc{} && end == text.data() + text.size() ? std::optional{number}
+                                                                   : std::nullopt;
+}
+
+// Nothing for no such line, and for what the task has made of it.
+std::optional<log_time> time_at(int fd, std::uint64_t index) {
+  std::array<char, time_line_bytes> line{};
+  if (::pread(fd, line.data(), line.size(), static_cast<off_t>(index * line.size())) !=
+      static_cast<ssize_t>(line.size())) {
+    return std::nullopt;
+  }
+  const std::string_view text{line.data(), line.size()};
+  const auto time = number_in(text.substr(0, time_digits));
+  const auto end = number_in(text.substr(time_digits + 1, end_digits));
+  return time && end ? std::optional{log_time{*end, wall_time{std::chrono::milliseconds{*time}}}}
+                     : std::nullopt;
+}
+
+// Of the parts that end behind `from`, the first.
+std::uint64_t first_time_after(int fd, std::uint64_t from) {
+  std::uint64_t low = 0;
+  auto high = size_of(fd) / time_line_bytes;
+  while (low < high) {
+    const auto middle = low + (high - low) / 2;
+    const auto found = time_at(fd, middle);
+    if (found && found->end <= from) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
 }  // namespace
 
 result<log_chunk> log_file::read(std::uint64_t offset, std::size_t limit) const {
@@ -134,6 +186,43 @@ result<log_chunk> log_file::tail_lines(std::size_t lines, std::size_t limit) con
   bytes.erase(0, start);
   chunk->offset += start;
   return chunk;
+}
+
+std::vector<log_time> log_file::times(std::uint64_t from, std::uint64_t to) const {
+  std::vector<log_time> found;
+  const auto end = [&] { return found.empty() ? from : found.back().end; };
+  const auto add = [&](log_time one) {
+    if (!found.empty()) {
+      one.at = std::max(one.at, found.back().at);  // a clock that was set back
+    }
+    found.push_back(one);
+  };
+  if (times_ && from < to) {
+    for (auto at = first_time_after(times_.get(), from); end() < to; ++at) {
+      const auto one = time_at(times_.get(), at);
+      if (!one || one->end <= end()) {
+        break;
+      }
+      add({std::min(one->end, to), one->at});
+    }
+  }
+  if (end() < to) {
+    add({to, written_at()});
+  }
+  return found;
+}
+
+wall_time log_file::written_at() const {
+  struct stat status {};
+  return ::fstat(fd_.get(), &status) == 0 ? process_detail::time_of(status.st_mtim) : wall_time{};
+}
+
+std::string time_line(const log_time& time) {
+  const auto since = std::chrono::floor<std::chrono::milliseconds>(time.at.time_since_epoch());
+  return padded(static_cast<std::uint64_t>(std::max<std::int64_t>(since.count(), 0)), time_digits)
+      .append(" ")
+      .append(padded(time.end, end_digits))
+      .append("\n");
 }
 
 std::uint64_t log_file::size() const {

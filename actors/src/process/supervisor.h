@@ -113,7 +113,12 @@ private:
     runtime::steady_time looked_at;                 // for it
     std::optional<runtime::steady_time> next_beat;  // by then another one is due
     std::uint64_t own_peak_rss_kib = 0;
-    std::uint64_t logged_bytes = 0;             // when last measured
+    struct growth {
+      std::uint64_t bytes = 0;  // when last measured
+      runtime::wall_time noted_at;
+      runtime::steady_time next_time;  // is not noted before
+    };
+    std::array<growth, 2> logged;
     std::array<std::uint64_t, 2> dropped_to{};  // up to where the middle of each stream is gone
   };
 
@@ -157,6 +162,7 @@ private:
   void measure();
   void end_over_limit(attempt& target);
   void measure_logs(attempt& target);
+  bool note_growth(attempt& target, output_stream which);
   [[nodiscard]] bool drop_middle(attempt& target, output_stream which);
   [[nodiscard]] process_stream stream_of(const attempt& target, output_stream which) const;
   void terminate(attempt& target, process_outcome why);

@@ -128,18 +128,42 @@ void process_supervisor::impl::end_over_limit(attempt& target) {
 }
 
 void process_supervisor::impl::measure_logs(attempt& target) {
-  std::uint64_t bytes = 0;
+  auto grows = false;
   auto bounded = true;
   for (const auto which : process_detail::both_streams) {
-    bytes += file_bytes(target.files.stream(which));
+    grows = note_growth(target, which) || grows;
     bounded = drop_middle(target, which) && bounded;
   }
-  const auto grows = bytes > std::exchange(target.logged_bytes, bytes);
   if (!bounded) {
     terminate(target, process_outcome::log_limit);
   } else if (grows && free_bytes(target.files.directory.get()) < options_.disk_reserve_bytes) {
     terminate(target, process_outcome::disk_full);
   }
+}
+
+// Whether it has. When is noted less often the longer the attempt runs, so that there are never
+// many times: 8192, and as many again each time that it has run three times as long.
+bool process_supervisor::impl::note_growth(attempt& target, output_stream which) {
+  constexpr int times_per_age = 8192;
+  auto& seen = target.logged[static_cast<std::size_t>(which)];
+  struct stat status {};
+  if (::fstat(target.files.stream(which), &status) != 0) {
+    return false;
+  }
+  const auto size = static_cast<std::uint64_t>(status.st_size);
+  if (size <= std::exchange(seen.bytes, size)) {
+    return false;
+  }
+  const auto now = clock_.steady();
+  if (now >= seen.next_time) {
+    seen.next_time = now + (now - target.started) / times_per_age;
+    // A task may set the time of the file to any.
+    seen.noted_at = std::clamp(process_detail::time_of(status.st_mtim), seen.noted_at,
+                               std::max(seen.noted_at, clock_.wall()));
+    const std::lock_guard lock{mutex_};  // who opens the log looks for the times
+    process_detail::attempt_store::add_time(target.files, which, {size, seen.noted_at});
+  }
+  return true;
 }
 
 // Keeps the first and the last quarter of what an attempt may keep. Offsets stay what they are: the

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "millrace/runtime/clock.h"
 #include "millrace/runtime/result.h"
 #include "millrace/runtime/unique_fd.h"
 
@@ -29,6 +30,11 @@ struct file_mark {
 
 [[nodiscard]] inline file_mark mark_of(const struct stat& status) {
   return {status.st_dev, status.st_ino};
+}
+
+[[nodiscard]] inline runtime::wall_time time_of(const timespec& time) {
+  return runtime::wall_time{std::chrono::seconds{time.tv_sec} +
+                            std::chrono::nanoseconds{time.tv_nsec}};
 }
 
 /// `a pipe`, `a directory`, ... or `a file`.

@@ -178,6 +178,7 @@ std::vector<api_routes::row> add_api(http::router& into, const api_parts& parts)
   add_run_order_routes(routes);
   add_callback_routes(routes);
   add_log_routes(routes);
+  add_run_log_routes(routes);
   add_artifact_routes(routes);
   add_cache_routes(routes);
   add_actor_routes(routes);

@@ -40,6 +40,8 @@
 //   GET    /api/v1/runs/{id}/tasks                            ?after&limit
 //   GET    /api/v1/runs/{id}/tasks/{name}                     with attempts
 //   GET    /api/v1/runs/{id}/tasks/{name}/logs                ?stream&attempt&tail&offset&follow
+//   GET    /api/v1/runs/{id}/logs                             of all tasks, line by line (NDJSON);
+//                                                             ?task&stream&attempt&tail&since
 //   GET    /api/v1/runs/{id}/artifacts                        ?after&limit
 //   GET    /api/v1/runs/{id}/tasks/{name}/artifacts/{artifact}
 //                                                             its files; ?after&limit
@@ -210,6 +212,7 @@ void add_run_list_routes(api_routes& routes);
 void add_run_routes(api_routes& routes);
 void add_run_order_routes(api_routes& routes);
 void add_log_routes(api_routes& routes);
+void add_run_log_routes(api_routes& routes);
 void add_artifact_routes(api_routes& routes);
 void add_cache_routes(api_routes& routes);
 void add_actor_routes(api_routes& routes);

@@ -13,10 +13,15 @@
 #include "cli/run_logs.h"
 #include "cli/run_rows.h"
 #include "cli/terminal_text.h"
+#include "millrace/actors/duration_text.h"
+#include "millrace/runtime/rfc3339.h"
 
 namespace millrace::gateway::cli {
 
 namespace po = boost::program_options;
+using runtime::errc;
+using runtime::error;
+using runtime::result;
 
 namespace {
 
@@ -95,8 +100,8 @@ listing runs_of(const remote& server, const std::string& pipeline, const std::st
           details};
 }
 
-runtime::result<listing> listing_of(remote& server, const option_values& options,
-                                    const std::vector<std::string>& words) {
+result<listing> listing_of(remote& server, const option_values& options,
+                           const std::vector<std::string>& words) {
   const auto what = words.empty() ? std::string{"pipelines"} : words[0];
   const auto of = words.size() > 1 ? words[1] : std::string{};
   const auto pipeline = text_of(options, "pipeline", of);
@@ -105,14 +110,14 @@ runtime::result<listing> listing_of(remote& server, const option_values& options
   }
   const auto is_pipelines = what == "pipelines" && of.empty();
   if (!is_pipelines && (what != "tasks" || of.empty())) {
-    return runtime::error{runtime::errc::invalid_argument, list_usage};
+    return error{errc::invalid_argument, list_usage};
   }
   auto fitting = refuse(options, {"state", "pipeline", "label"},
                         is_pipelines ? "list pipelines" : "list tasks");
   if (!fitting) {
     return std::move(fitting).error();
   }
-  const auto run = is_pipelines ? runtime::result<std::string>{of} : server.run_of(of);
+  const auto run = is_pipelines ? result<std::string>{of} : server.run_of(of);
   if (!run) {
     return run.error();
   }
@@ -147,7 +152,7 @@ exit_code print_listing(remote& server, const listing& what, std::size_t limit) 
   auto rows = ordered_json::array();
   const auto read = [&](const std::string& target) {
     return server.for_each_row(target, what.key, limit,
-                               [&](const ordered_json& row) -> runtime::result<void> {
+                               [&](const ordered_json& row) -> result<void> {
                                  rows.push_back(row);
                                  if (what.add != nullptr && is_table(server.form())) {
                                    what.add(server, rows.back());
@@ -158,7 +163,7 @@ exit_code print_listing(remote& server, const listing& what, std::size_t limit) 
   const auto* separator = what.target.find('?') == std::string::npos ? "?" : "&";
   auto more = read(what.target + (what.has_details ? separator + std::string{"details=true"} : ""));
   auto columns = what.columns;
-  if (what.has_details && !more && more.error().code() == runtime::errc::invalid_argument &&
+  if (what.has_details && !more && more.error().code() == errc::invalid_argument &&
       more.error().text().find("query parameter 'details'") != std::string::npos) {
     std::cerr << "millrace: the server is older than this program; its lists tell less\n";
     const auto& of_details = what.of_details;
@@ -280,23 +285,50 @@ void add_logs_options(po::options_description& options) {
                         "only the last lines of each stream, at most 100000");
   options.add_options()("attempt", po::value<std::string>()->value_name("N"),
                         "only this attempt (default: of one task the latest, else all)");
+  options.add_options()("timestamps", "begin each line with when it was written");
+  options.add_options()("since", po::value<std::string>()->value_name("TIME"),
+                        "only what was written from then on: 10m ago, or 2026-01-31T08:00:00Z");
   add_grep_option(options);
   options.add_options()("data", po::value<std::string>()->value_name("DIR"),
                         "what lies in this data directory of `run` or a silo, without a server");
+}
+
+// A time, or how long ago.
+result<std::optional<runtime::wall_time>> since_of(const option_values& options) {
+  const auto text = text_of(options, "since");
+  if (text.empty()) {
+    return std::optional<runtime::wall_time>{};
+  }
+  if (const auto time = runtime::from_rfc3339(text)) {
+    return std::optional{runtime::wall_time{std::chrono::nanoseconds{*time}}};
+  }
+  if (const auto ago = actors::parse_duration(text); ago.length) {
+    return std::optional{runtime::system_clock{}.wall() - *ago.length};
+  }
+  return error{errc::invalid_argument,
+               "--since must be a time, such as 2026-01-31T08:00:00Z, or how long ago, such as "
+               "10m, but is '" +
+                   printable(text) + "'"};
 }
 
 exit_code run_logs(const option_values& options, const std::vector<std::string>& positional) {
   const auto tail = number_of(options, "tail", 0, tail_max);
   const auto attempt = number_of(options, "attempt", 0);
   const auto grep = grep_of(options);
-  if (!tail || !attempt || !grep) {
-    return report(!tail ? tail.error() : !attempt ? attempt.error() : grep.error());
+  const auto since = since_of(options);
+  if (!tail || !attempt || !grep || !since) {
+    return report(!tail      ? tail.error()
+                  : !attempt ? attempt.error()
+                  : !grep    ? grep.error()
+                             : since.error());
   }
   const log_request wanted{positional[0],
                            positional.size() > 1 ? positional[1] : std::string{},
                            options.count("stderr") > 0,
                            *attempt,
                            *tail,
+                           options.count("timestamps") > 0,
+                           *since,
                            *grep};
   const auto follows = options.count("follow") > 0;
   if (options.count("data") > 0) {
@@ -315,6 +347,9 @@ exit_code run_logs(const option_values& options, const std::vector<std::string>&
   if (!follows) {
     remote_logs there{*server};
     return print_logs(there, wanted);
+  }
+  if (const auto fitting = refuse(options, {"timestamps", "since"}, "logs -f"); !fitting) {
+    return report(fitting.error());
   }
   if (wanted.task.empty()) {
     return report(

@@ -6,8 +6,11 @@
 #include <algorithm>
 #include <iostream>
 #include <limits>
+#include <optional>
 
 #include "cli/terminal_text.h"
+#include "millrace/actors/log_merge.h"
+#include "millrace/runtime/rfc3339.h"
 
 namespace millrace::gateway::cli {
 
@@ -23,35 +26,6 @@ constexpr std::size_t all_rows = std::numeric_limits<std::size_t>::max();
 constexpr std::size_t chunk_bytes = std::size_t{64} << 10U;
 constexpr std::size_t tail_bytes_max = std::size_t{8} << 20U;  // the server's
 constexpr std::size_t names_columns_max = 32;  // longer names stand out of their column
-
-// Writes lines that each begin with a prefix.
-class prefixed_lines {
-public:
-  explicit prefixed_lines(std::string prefix) : prefix_(std::move(prefix)) {}
-
-  void add(std::string_view text) {
-    while (!text.empty()) {
-      if (std::exchange(at_start_, false)) {
-        std::cout << prefix_;
-      }
-      const auto end = std::min(text.find('\n'), text.size() - 1) + 1;
-      std::cout << text.substr(0, end);
-      at_start_ = text[end - 1] == '\n';
-      text.remove_prefix(end);
-    }
-  }
-
-  // The next one's lines begin on one of their own.
-  void end() {
-    if (!std::exchange(at_start_, true)) {
-      std::cout << '\n';
-    }
-  }
-
-private:
-  std::string prefix_;
-  bool at_start_ = true;
-};
 
 bool is_of(const std::string& instance, const std::string& task) {
   return task.empty() || instance == task ||
@@ -96,50 +70,52 @@ exit_code print_instance(log_source& from, const std::string& run, const log_req
   return exit_code::ok;
 }
 
-exit_code print_several(log_source& from, const std::string& run, const log_request& what) {
-  auto found = from.attempts(run, what.task);
-  if (!found) {
-    return report(found.error());
+std::string shown_name(const std::string& task, std::uint32_t attempt) {
+  return printable(task) + (attempt > 1 ? fmt::format(" attempt {}", attempt) : std::string{});
+}
+
+std::string rfc3339(runtime::wall_time time) {
+  std::string made;
+  runtime::append_rfc3339(made, time.time_since_epoch().count());
+  return made;
+}
+
+std::string_view name_of(output_stream stream) {
+  return stream == output_stream::standard_error ? "stderr" : "stdout";
+}
+
+// `is_one`: all is of one instance, so that no line needs to say whose it is.
+exit_code print_lines(log_source& from, const std::string& run, const log_request& what,
+                      bool is_one) {
+  const auto longest = is_one ? result<std::size_t>{0} : from.columns(run, what);
+  if (!longest) {
+    return report(longest.error());
   }
-  if (what.attempt != 0) {
-    std::erase_if(*found, [&](const auto& each) { return each.attempt != what.attempt; });
-    if (found->empty()) {
-      return report(exit_code::not_found,
-                    (what.task.empty() ? std::string{"no task"}
-                                       : "no instance of task '" + printable(what.task) + "'") +
-                        fmt::format(" has had attempt {}", what.attempt));
+  const auto columns = std::min(*longest, names_columns_max);
+  line_filter wanted{what.grep};
+  auto code = exit_code::ok;
+  const auto read = from.lines(run, what, [&](const log_line& line) {
+    if (!line.error.empty()) {
+      code = report(
+          error{errc::unavailable,
+                fmt::format("the {} of '{}', attempt {}, cannot be read: {}", name_of(line.stream),
+                            printable(line.task), line.attempt, printable(line.error))});
+      return true;
     }
-  }
-  const auto name_of = [](const attempt_output& one) {
-    return printable(one.task) +
-           (one.attempt > 1 ? fmt::format(" attempt {}", one.attempt) : std::string{});
-  };
-  std::size_t columns = 0;
-  for (const auto& each : *found) {
-    columns = std::max(columns, std::min(name_of(each).size(), names_columns_max));
-  }
-  for (const auto& each : *found) {
-    prefixed_lines lines{fmt::format("{:<{}} | ", name_of(each), columns)};
-    for (const auto stream : {output_stream::standard_output, output_stream::standard_error}) {
-      if (what.only_errors && stream == output_stream::standard_output) {
-        continue;
-      }
-      const line_filter::sink print = [&lines](std::string_view text) {
-        lines.add(text);
-        return static_cast<bool>(std::cout);
-      };
-      line_filter wanted{what.grep};
-      const auto read = from.read(run, each, stream, what.tail,
-                                  [&](std::string_view piece) { return wanted.add(piece, print); });
-      if (!read) {
-        return report(read.error());
-      }
-      wanted.end(print);
-      lines.end();
+    auto& out = is_one && !what.only_errors && line.stream == output_stream::standard_error
+                    ? std::cerr
+                    : std::cout;
+    auto prefix = what.timestamps ? line.time + ' ' : std::string{};
+    if (!is_one) {
+      prefix += fmt::format("{:<{}} | ", shown_name(line.task, line.attempt), columns);
     }
-    std::cout.flush();
-  }
-  return exit_code::ok;
+    return wanted.add(line.text + '\n', [&](std::string_view text) {
+      out << prefix << text;
+      return static_cast<bool>(out);
+    });
+  });
+  std::cout.flush();
+  return read ? code : report(read.error());
 }
 
 }  // namespace
@@ -165,56 +141,53 @@ result<bool> remote_logs::is_instance(const std::string& run, const std::string&
   return more && has_several ? result<bool>{false} : one.error();
 }
 
-result<std::vector<attempt_output>> remote_logs::attempts(const std::string& run,
-                                                          const std::string& task) {
-  struct ended_attempt {
-    std::string end;  // as RFC 3339, which sorts by time; empty: it runs
-    attempt_output one;
-  };
-  std::vector<ended_attempt> found;
-  const auto end_in = [](const ordered_json& row) {
-    const auto at = row.find("finished_at");
-    return at != row.end() && at->is_string() ? at->get<std::string>() : std::string{};
-  };
-  const auto tasks = "/api/v1/runs/" + escaped(run) + "/tasks";
-  const auto more =
-      server_.for_each_row(tasks, "tasks", all_rows, [&](const ordered_json& row) -> result<void> {
+result<std::size_t> remote_logs::columns(const std::string& run, const log_request& what) {
+  std::size_t longest = 0;
+  const auto more = server_.for_each_row(
+      "/api/v1/runs/" + escaped(run) + "/tasks", "tasks", all_rows,
+      [&](const ordered_json& row) -> result<void> {
         const auto name = row.value("id", "");
         const auto latest = row.value("attempt", 0U);
-        const auto state = row.value("state", "");
-        if (latest == 0 || !is_of(name, task)) {
-          return {};
-        }
-        if (latest == 1 && state != "backing_off") {  // the list knows all of it
-          if (state != "queued" && row.value("cached_from", "").empty()) {
-            found.push_back({end_in(row), {name, 1}});
-          }
-          return {};
-        }
-        const auto whole = server_.ask(http::method::get, tasks + "/" + escaped(name));
-        if (!whole) {
-          return whole.error();
-        }
-        for (const auto& each : whole->value("attempts", ordered_json::array())) {
-          const auto end = each.value("end", "");
-          if (end != "queued" && end != "cached") {
-            found.push_back({end_in(each), {name, each.value("id", 0U)}});
-          }
+        if (latest > 0 && is_of(name, what.task)) {
+          const auto attempt = what.attempt == 0 ? latest : std::min(latest, what.attempt);
+          longest = std::max(longest, shown_name(name, attempt).size());
         }
         return {};
       });
-  if (!more) {
-    return more.error();
+  return more ? result<std::size_t>{longest} : more.error();
+}
+
+result<void> remote_logs::lines(const std::string& run, const log_request& what,
+                                const line_sink& to) {
+  auto target = fmt::format("/api/v1/runs/{}/logs?attempt={}", escaped(run), what.attempt);
+  target += what.task.empty() ? "" : "&task=" + escaped(what.task);
+  target += what.only_errors ? "&stream=stderr" : "";
+  target += what.tail > 0 ? fmt::format("&tail={}", what.tail) : "";
+  target += what.since ? "&since=" + escaped(rfc3339(*what.since)) : "";
+  std::string rest;
+  const auto answer =
+      server_.client().stream(http::method::get, target, {}, {}, [&](std::string_view piece) {
+        rest += piece;
+        std::size_t begin = 0;
+        for (auto end = rest.find('\n'); end != std::string::npos; end = rest.find('\n', begin)) {
+          const auto line = ordered_json::parse(rest.substr(begin, end - begin), nullptr, false);
+          begin = end + 1;
+          if (line.is_object() &&
+              !to({line.value("task", ""), line.value("attempt", 0U),
+                   line.value("stream", "") == name_of(output_stream::standard_error)
+                       ? output_stream::standard_error
+                       : output_stream::standard_output,
+                   line.value("time", ""), line.value("text", ""), line.value("error", "")})) {
+            return http::flow::stop;
+          }
+        }
+        rest.erase(0, begin);
+        return http::flow::more;
+      });
+  if (!answer) {
+    return answer.error();
   }
-  std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
-    return a.end.empty() != b.end.empty() ? b.end.empty() : a.end < b.end;
-  });
-  std::vector<attempt_output> made;
-  made.reserve(found.size());
-  for (auto& each : found) {
-    made.push_back(std::move(each.one));
-  }
-  return made;
+  return answer->status >= 400 ? result<void>{server_.problem_of(*answer)} : result<void>{};
 }
 
 result<void> remote_logs::read(const std::string& run, const attempt_output& whose,
@@ -269,17 +242,77 @@ result<bool> directory_logs::is_instance(const std::string& run, const std::stri
   return false;
 }
 
-result<std::vector<attempt_output>> directory_logs::attempts(const std::string& run,
-                                                             const std::string& task) {
-  std::vector<attempt_output> found;
+result<std::size_t> directory_logs::columns(const std::string& run, const log_request& what) {
+  std::size_t longest = 0;
   for (const auto& each : kept(run)) {
-    const auto is_same = !found.empty() && found.back().task == each.task &&
-                         found.back().attempt == each.attempt;  // the other stream
-    if (!is_same && is_of(each.task, task)) {
-      found.push_back({each.task, each.attempt});
+    if (is_of(each.task, what.task) && (what.attempt == 0 || what.attempt == each.attempt)) {
+      longest = std::max(longest, shown_name(each.task, each.attempt).size());
     }
   }
-  return found;
+  return longest;
+}
+
+result<void> directory_logs::lines(const std::string& run, const log_request& what,
+                                   const line_sink& to) {
+  struct source {
+    const actors::kept_log* kept;
+    std::optional<actors::log_file> open;  // while its lines are read
+    std::uint64_t offset = 0;
+  };
+  std::vector<source> sources;
+  actors::log_merge merge;
+  for (const auto& each : kept(run)) {
+    const auto is_wanted = is_of(each.task, what.task) &&
+                           (what.attempt == 0 || what.attempt == each.attempt) &&
+                           (!what.only_errors || each.stream == output_stream::standard_error);
+    if (is_wanted) {
+      const auto log = actors::open_kept(each);
+      merge.add(log ? log->times(0, 1).front().at : runtime::wall_time{});
+      sources.push_back({&each, std::nullopt});
+    }
+  }
+  if (sources.empty() && what.attempt != 0) {
+    const auto who = what.task.empty()
+                         ? std::string{"no task"}
+                         : fmt::format("no instance of task '{}'", printable(what.task));
+    return error{errc::not_found, fmt::format("{} has had attempt {}", who, what.attempt)};
+  }
+  for (;;) {
+    while (const auto line = merge.next_line()) {
+      const auto& of = *sources[line->output].kept;
+      if (what.since && line->at < *what.since) {
+        continue;
+      }
+      if (!to({of.task, of.attempt, of.stream, rfc3339(line->at), line->text, {}})) {
+        return {};
+      }
+    }
+    const auto next = merge.needs();
+    if (!next) {
+      return {};
+    }
+    auto& from = sources[*next];
+    if (!from.open) {
+      auto opened = actors::open_kept(*from.kept);
+      if (!opened) {
+        return std::move(opened).error();
+      }
+      from.open = *std::move(opened);
+    }
+    const auto piece = from.offset == 0 && what.tail > 0
+                           ? from.open->tail_lines(what.tail, tail_bytes_max)
+                           : from.open->read(from.offset, chunk_bytes);
+    if (!piece) {
+      return piece.error();
+    }
+    if (piece->bytes.empty() && piece->dropped == 0) {
+      from.open.reset();
+      merge.end(*next);
+    } else {
+      merge.give(*next, *piece, from.open->times(piece->offset, piece->next_offset), {});
+      from.offset = piece->next_offset;
+    }
+  }
 }
 
 result<void> directory_logs::read(const std::string& run, const attempt_output& whose,
@@ -334,7 +367,8 @@ exit_code print_logs(log_source& from, const log_request& what) {
   if (!is_one) {
     return report(is_one.error());
   }
-  return *is_one ? print_instance(from, *run, what) : print_several(from, *run, what);
+  return *is_one && !what.timestamps && !what.since ? print_instance(from, *run, what)
+                                                    : print_lines(from, *run, what, *is_one);
 }
 
 std::string logs_command(const std::string& run, const std::string& task, std::uint32_t attempt,

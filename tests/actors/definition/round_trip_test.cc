@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cmath>
 #include <functional>
+#include <set>
 #include <string>
 
 #include "actors/definition/every_key.h"
@@ -56,7 +57,7 @@ void check_round_trip(const pipeline_definition& made) {
 }
 
 // A key that is not in the text above would be lost by the compiled form without a word.
-TEST_CASE("the text with every key has every key that the loader knows") {
+TEST_CASE("the text with every key has every key that the loader knows, each known once") {
   for (const auto* table :
        {&pipeline_keys(), &schedule_keys(), &defaults_keys(), &param_keys(), &task_keys(),
         &need_keys(), &hook_body_keys(), &retry_keys(), &output_keys(), &secret_keys(),
@@ -68,6 +69,11 @@ TEST_CASE("the text with every key has every key that the loader knows") {
         continue;  // which no definition has once it is read
       }
       CHECK(every_key.find(std::string{key} + ":") != std::string_view::npos);
+    }
+    std::set<std::string_view> words{table->keys.begin(), table->keys.end()};
+    for (const auto& foreign : table->foreign) {  // of two hints the second would never be said
+      CAPTURE(foreign.word);
+      CHECK(words.insert(foreign.word).second);
     }
   }
 }

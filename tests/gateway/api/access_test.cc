@@ -62,6 +62,7 @@ const std::map<std::string, access> wanted{
     {"GET /api/v1/runs/{id}/tasks", {place::run, role::READ}},
     {"GET /api/v1/runs/{id}/tasks/{name}", {place::run, role::READ}},
     {"GET /api/v1/runs/{id}/tasks/{name}/logs", {place::run, role::READ}},
+    {"GET /api/v1/runs/{id}/logs", {place::run, role::READ}},
     {"GET /api/v1/runs/{id}/artifacts", {place::run, role::READ}},
     {"GET /api/v1/runs/{id}/tasks/{name}/artifacts/{artifact}", {place::run, role::READ}},
     {"GET /api/v1/runs/{id}/tasks/{name}/artifacts/{artifact}/content", {place::run, role::READ}},
@@ -249,7 +250,7 @@ TEST_CASE("what is of another project cannot be told from what is not there") {
   };
   const std::string unknown = "/api/v1/runs/01900000-0000-7000-8000-000000000000";
   for (const std::string more :
-       {"", "/tasks", "/tasks/say", "/tasks/say/logs", "/events", "/artifacts",
+       {"", "/tasks", "/tasks/say", "/tasks/say/logs", "/logs", "/events", "/artifacts",
         "/tasks/say/artifacts/out", "/tasks/say/artifacts/out/content?path=a"}) {
     same(method::get, "/api/v1/runs/" + run + more, unknown + more);
   }

@@ -20,11 +20,10 @@ struct kept_log {
   std::uint32_t attempt = 0;
   output_stream stream = output_stream::standard_output;
   std::filesystem::path file;
-  std::filesystem::file_time_type written_at;  ///< Last.
 };
 
-/// Those of a run, in the order in which they were last written; of one attempt the standard output
-/// comes first. None for a run that is not there. Cost: blocks on the disk.
+/// Those of a run, by task and attempt; of one attempt the standard output comes first. None for a
+/// run that is not there. Cost: blocks on the disk.
 [[nodiscard]] std::vector<kept_log> kept_logs(const std::filesystem::path& data_directory,
                                               std::string_view run);
 

@@ -73,7 +73,7 @@ struct process_spec {
   /// Values in `environment` that must not reach a disk. With any, what the command writes to its
   /// streams and to `MILLRACE_OUTPUT`, which is a pipe then, is kept with `***` in their place:
   /// each line of a value that has 4 bytes or more, also what base64 makes of it. Such an attempt
-  /// holds eight file descriptors. Not with `detach_policy::allowed`.
+  /// holds three file descriptors more. Not with `detach_policy::allowed`.
   std::vector<std::string> secrets = {};
 
   std::filesystem::path working_directory;
@@ -182,7 +182,8 @@ struct process_options {
   /// to its first dot. Only what is not empty; it belongs to the caller once its attempt has ended.
   /// Empty: `logs` in the state directory.
   std::filesystem::path log_directory = {};
-  /// Attempts that run or wait for `acknowledge`. Each running one holds five file descriptors.
+  /// Attempts that run or wait for `acknowledge`. Each running one holds five file descriptors,
+  /// and up to two more once it has written for a while.
   std::uint32_t attempts_max = 4096;
   std::size_t tail_bytes_max = std::size_t{64} << 10U;
   /// What is kept of the output of one attempt: of each stream half, its first and last quarter;
