@@ -170,6 +170,20 @@ result<std::unique_ptr<attempt_store>> attempt_store::open(
       new attempt_store{attempts, *std::move(directory), *std::move(kept), std::move(warn)}};
 }
 
+std::set<std::string, std::less<>> attempt_store::unknown(
+    const std::vector<std::string>& known) const {
+  std::set<std::string, std::less<>> found;
+  for (auto& each : entries_of(attempts_.get(), leftovers_max)) {
+    if (each.front() != '.') {
+      found.insert(std::move(each));
+    }
+  }
+  for (const auto& each : known) {
+    found.erase(each);
+  }
+  return found;
+}
+
 void attempt_store::tidy(const std::vector<std::string>& known) {
   const std::set<std::string_view> kept{known.begin(), known.end()};
   for (const auto& each : entries_of(attempts_.get(), leftovers_max)) {

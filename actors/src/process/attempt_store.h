@@ -23,6 +23,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -62,6 +63,10 @@ public:
   attempt_store(const attempt_store&) = delete;
   attempt_store& operator=(const attempt_store&) = delete;
   ~attempt_store();
+
+  /// The attempts that have a directory and are none of `known`.
+  [[nodiscard]] std::set<std::string, std::less<>> unknown(
+      const std::vector<std::string>& known) const;
 
   /// Removes, in the background, what belongs to none of `known`; the output of others, whose table
   /// is gone, is kept first.

@@ -9,8 +9,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
-#include <new>
+#include <memory>
+#include <utility>
 
 #include "process/failure.h"
 
@@ -21,32 +23,92 @@ using runtime::errc;
 using runtime::error;
 using runtime::result;
 
-// SIGKILL takes effect within milliseconds unless the process waits for a device.
-constexpr int fence_timeout_ms = 10'000;
-
-// Changes with every change of `attempt_slot` or `header`.
-constexpr std::uint64_t layout = 0x6d72'6174'7400'0002;
-
-// Slots begin at this offset; they must not move when the header grows.
-constexpr std::size_t header_bytes = 256;
+// Changes with every change of `slot_record` or `header`.
+constexpr std::uint64_t layout = 0x6d72'6174'7400'0003;
 
 struct header {
   std::uint64_t layout;
   std::uint64_t pid_namespace;  // inode of /proc/self/ns/pid
   std::uint32_t slot_count;
   std::array<char, 36> boot_id;
-  std::uint64_t lineage;  // 0 in tables of a version that had none
+  std::uint64_t lineage;
+  std::uint64_t checksum;  // of all before it
 };
+
+// Of a slot as it stands in the file. None crosses a page: the kernel copies each page whole, also
+// for a process that is being killed.
+struct alignas(256) slot_record {
+  std::array<char, sizeof(attempt_slot)> slot;
+  std::uint64_t checksum;  // of the slot and its index
+};
+static_assert(sizeof(slot_record) == 256);
+
+// The records begin at this offset; they must not move when the header grows.
+constexpr std::size_t header_bytes = sizeof(slot_record);
 static_assert(sizeof(header) <= header_bytes);
 
-struct mapped {
-  mapped(void* where, std::size_t size) : address(where), bytes(size) {}
-  mapped(const mapped&) = delete;
-  mapped& operator=(const mapped&) = delete;
-  void* address;
-  std::size_t bytes;
-  ~mapped() { ::munmap(address, bytes); }
-};
+// A file that claims more is none of ours.
+constexpr std::uint32_t slots_max = std::uint32_t{1} << 20U;
+
+// FNV-1a (fnvlib, Fowler, Noll, Vo): it finds mistakes, not intent.
+std::uint64_t checksum_of(const char* bytes, std::size_t count, std::uint64_t seed) noexcept {
+  auto sum = 0xcbf2'9ce4'8422'2325U ^ seed;
+  for (std::size_t at = 0; at < count; ++at) {
+    sum = (sum ^ static_cast<unsigned char>(bytes[at])) * 0x100'0000'01b3U;
+  }
+  return sum;
+}
+
+std::uint64_t checksum_of(const header& one) noexcept {
+  return checksum_of(reinterpret_cast<const char*>(&one), offsetof(header, checksum), 0);
+}
+
+std::uint64_t checksum_of(const slot_record& one, std::uint32_t index) noexcept {
+  return checksum_of(one.slot.data(), one.slot.size(), std::uint64_t{index} + 1);
+}
+
+slot_record record_of(const attempt_slot& slot, std::uint32_t index) noexcept {
+  slot_record record{};
+  std::memcpy(record.slot.data(), static_cast<const void*>(&slot), sizeof slot);
+  record.checksum = checksum_of(record, index);
+  return record;
+}
+
+off_t offset_of(std::uint32_t index) noexcept {
+  return static_cast<off_t>(header_bytes + index * sizeof(slot_record));
+}
+
+// Answers an errno.
+int write_at(int file, const void* bytes, std::size_t count, off_t offset) noexcept {
+  const auto* next = static_cast<const char*>(bytes);
+  while (count > 0) {
+    const auto written = ::pwrite(file, next, count, offset);
+    if (written < 0 && errno == EINTR) {
+      continue;
+    }
+    if (written <= 0) {
+      return written < 0 ? errno : ENOSPC;
+    }
+    next += written;
+    offset += written;
+    count -= static_cast<std::size_t>(written);
+  }
+  return 0;
+}
+
+// How many bytes of `count` are there.
+std::size_t read_at(int file, void* bytes, std::size_t count, off_t offset) {
+  std::size_t done = 0;
+  while (done < count) {
+    const auto got = ::pread(file, static_cast<char*>(bytes) + done, count - done,
+                             offset + static_cast<off_t>(done));
+    if (got == 0 || (got < 0 && errno != EINTR)) {
+      break;
+    }
+    done += got > 0 ? static_cast<std::size_t>(got) : 0;
+  }
+  return done;
+}
 
 // Where and when the ids in a table mean something.
 result<header> present_header(std::uint32_t slot_count) {
@@ -76,6 +138,31 @@ result<unique_fd> reserved_file(const std::string& path, std::size_t bytes) {
     return file_failure("cannot reserve " + path, failed);
   }
   return file;
+}
+
+// Renames what a task has put in the place of a file of ours, or has damaged. Answers its new name.
+result<std::string> set_aside(const std::filesystem::path& file) {
+  const auto aside = file.string() + ".damaged";
+  const unique_fd directory = open_file(file.parent_path().c_str(), O_RDONLY | O_DIRECTORY);
+  static_cast<void>(remove_tree(directory.get(), file.filename().string() + ".damaged"));
+  if (::rename(file.c_str(), aside.c_str()) != 0) {
+    return file_failure("cannot rename " + file.string() + " to " + aside, errno);
+  }
+  return aside;
+}
+
+result<unique_fd> open_lock(const std::string& path) {
+  const auto open = [&path] {
+    return open_file(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0600);
+  };
+  auto lock = open();
+  if (!lock && errno != EMFILE && errno != ENFILE && set_aside(path)) {
+    lock = open();
+  }
+  if (!lock) {
+    return file_failure("cannot open " + path, errno);
+  }
+  return lock;
 }
 
 recovered_attempt ended_attempt(const attempt_slot& slot) {
@@ -145,9 +232,8 @@ group_identity attempt_slot::identity() const {
 }
 
 attempt_table::attempt_table(attempt_table&& other) noexcept
-    : file_(std::move(other.file_)),
-      mapping_(std::exchange(other.mapping_, nullptr)),
-      mapping_bytes_(other.mapping_bytes_),
+    : lock_(std::move(other.lock_)),
+      file_(std::move(other.file_)),
       slots_(std::exchange(other.slots_, nullptr)),
       slot_count_(other.slot_count_),
       lineage_(other.lineage_),
@@ -155,8 +241,8 @@ attempt_table::attempt_table(attempt_table&& other) noexcept
       recovered_files_(std::move(other.recovered_files_)) {}
 
 attempt_table::~attempt_table() {
-  if (mapping_ != nullptr) {
-    ::munmap(mapping_, mapping_bytes_);
+  if (slots_ != nullptr) {
+    ::munmap(slots_, slot_count_ * sizeof(attempt_slot));
   }
 }
 
@@ -166,23 +252,40 @@ result<attempt_table> attempt_table::open(const std::filesystem::path& directory
   std::error_code failure;
   std::filesystem::create_directories(directory, failure);
   const auto path = directory / "attempts";
+  attempt_table table;
   // The lock is on a file of its own: the table is replaced under it.
-  auto lock = open_file((directory / "attempts.lock").c_str(), O_RDWR | O_CREAT, 0600);
+  auto lock = open_lock(path.string() + ".lock");
   if (!lock) {
-    return file_failure("cannot open " + path.string() + ".lock", errno);
+    return std::move(lock).error();
   }
-  if (!lock_in_time(lock.get())) {
+  table.lock_ = *std::move(lock);
+  if (!lock_in_time(table.lock_.get())) {
     return error{errc::conflict, "another supervisor uses " + directory.string()};
   }
-  attempt_table table;
-  table.file_ = std::move(lock);
   table.lineage_ = lineage;
+  std::string wrong;
   if (const auto old = open_regular(AT_FDCWD, path.string(), O_RDONLY)) {
-    if (auto done = table.recover(path, old->get(), warn); !done) {
-      return std::move(done).error();
+    auto found = table.recover(old->get(), warn);
+    if (!found) {
+      return std::move(found).error();
     }
+    wrong = *std::move(found);
+  } else if (old.error().code() == errc::overloaded) {
+    return old.error();  // of descriptors
   } else if (old.error().code() != errc::not_found) {
-    return old.error();
+    wrong = old.error().text();
+  }
+  if (!wrong.empty()) {
+    const auto aside = set_aside(path);
+    if (!aside) {
+      return aside.error();
+    }
+    if (warn) {
+      warn(
+          "the attempt table was set aside: attempts that it alone knew count as lost, and those "
+          "of their processes that still run are found by their environment file=" +
+          path.string() + " aside=" + *aside + " why=" + wrong);
+    }
   }
   const auto carried = static_cast<std::uint32_t>(table.recovered_.size());
   if (auto done = table.create(path, slot_count + carried); !done) {
@@ -191,81 +294,85 @@ result<attempt_table> attempt_table::open(const std::filesystem::path& directory
   return table;
 }
 
-// Every attempt of the old table, fenced.
-result<void> attempt_table::recover(const std::filesystem::path& file, int fd,
-                                    const std::function<void(std::string_view)>& warn) {
-  struct stat status {};
+int attempt_table::save(std::uint32_t index) const noexcept {
+  const auto record = record_of(slots_[index], index);
+  return write_at(file_.get(), &record, sizeof record, offset_of(index));
+}
+
+// Every attempt of the old table, fenced. Answers what is wrong with the table; nothing: empty.
+result<std::string> attempt_table::recover(int fd,
+                                           const std::function<void(std::string_view)>& warn) {
   const auto now = present_header(0);
   if (!now) {
     return now.error();
   }
-  if (::fstat(fd, &status) != 0) {
-    return file_failure("cannot read " + file.string(), errno);
-  }
-  const auto bytes = static_cast<std::size_t>(status.st_size);
-  const error damaged{errc::storage_failed,
-                      file.string() +
-                          " is not an attempt table of this version: see that "
-                          "no attempt runs, then remove it"};
-  if (bytes < header_bytes) {
-    return damaged;
-  }
-  auto* address = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0);
-  if (address == MAP_FAILED) {
-    return file_failure("cannot map " + file.string(), errno);
-  }
-  const mapped old{address, bytes};
   header then{};
-  std::memcpy(&then, address, sizeof then);
-  if (then.layout != layout || (bytes - header_bytes) / sizeof(attempt_slot) < then.slot_count) {
-    return damaged;
+  if (read_at(fd, &then, sizeof then, 0) != sizeof then || then.layout != layout) {
+    return std::string{"it is not an attempt table of this version"};
+  }
+  if (then.checksum != checksum_of(then) || then.slot_count > slots_max) {
+    return std::string{"its header does not match its checksum"};
   }
   const auto same_boot = then.boot_id == now->boot_id;
   const auto ids_hold = same_boot && then.pid_namespace == now->pid_namespace;
-  if (same_boot && then.lineage != 0) {
-    lineage_ = then.lineage;  // what was stored into its pages is there
-  }
-  const auto* slots =
-      reinterpret_cast<const attempt_slot*>(static_cast<char*>(address) + header_bytes);
+  std::vector<slot_record> records(then.slot_count);
+  const auto bytes = read_at(fd, records.data(), records.size() * sizeof(slot_record),
+                             static_cast<off_t>(header_bytes));
+  std::uint32_t bad = 0;
   for (std::uint32_t index = 0; index < then.slot_count; ++index) {
-    if (slots[index].state == slot_state::free) {
-      continue;
+    const auto& record = records[index];
+    attempt_slot slot{};
+    std::memcpy(static_cast<void*>(&slot), record.slot.data(), sizeof slot);
+    if ((index + 1) * sizeof record > bytes || record.checksum != checksum_of(record, index) ||
+        (slot.state != slot_state::free && !is_attempt_token(slot.name()))) {
+      ++bad;
+    } else if (slot.state != slot_state::free) {
+      recovered_.push_back(examine(slot, ids_hold, warn));
+      recovered_files_.push_back(slot.files);
     }
-    recovered_.push_back(examine(slots[index], ids_hold, warn));
-    recovered_files_.push_back(slots[index].files);
   }
-  return {};
+  if (bad > 0) {
+    return std::to_string(bad) + " of its " + std::to_string(then.slot_count) +
+           " slots do not match their checksums";
+  }
+  if (same_boot) {
+    lineage_ = then.lineage;  // what was written to its pages is there
+  }
+  return std::string{};
 }
 
-// Blocks are reserved at once, so that no later store into the mapping meets a full disk.
+// Blocks are reserved at once, so that no later write of a slot meets a full disk.
 result<void> attempt_table::create(const std::filesystem::path& file, std::uint32_t slot_count) {
   auto now = present_header(slot_count);
   if (!now) {
     return now.error();
   }
   now->lineage = lineage_;
+  now->checksum = checksum_of(*now);
   const auto fresh = file.string() + ".new";
-  mapping_bytes_ = header_bytes + slot_count * sizeof(attempt_slot);
-  ::unlink(fresh.c_str());
-  auto created = reserved_file(fresh, mapping_bytes_);
+  const auto file_bytes = header_bytes + slot_count * sizeof(slot_record);
+  if (::unlink(fresh.c_str()) != 0 && errno == EISDIR) {
+    static_cast<void>(set_aside(fresh));
+  }
+  auto created = reserved_file(fresh, file_bytes);
   // On a full disk the last start has left room for this one.
   const auto spare = file.string() + ".spare";
   if (!created && created.error().code() == errc::out_of_space &&
       ::rename(spare.c_str(), fresh.c_str()) == 0) {
-    created = reserved_file(fresh, mapping_bytes_);
+    created = reserved_file(fresh, file_bytes);
   }
   if (!created) {
     return std::move(created).error();
   }
-  auto* address =
-      ::mmap(nullptr, mapping_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, created->get(), 0);
+  file_ = *std::move(created);
+  auto* address = ::mmap(nullptr, slot_count * sizeof(attempt_slot), PROT_READ | PROT_WRITE,
+                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (address == MAP_FAILED) {
-    return file_failure("cannot map " + fresh, errno);
+    return file_failure("cannot map the attempt table", errno);
   }
-  mapping_ = address;
   slot_count_ = slot_count;
-  slots_ = reinterpret_cast<attempt_slot*>(static_cast<char*>(address) + header_bytes);
-  std::uninitialized_value_construct_n(slots_, slot_count);
+  slots_ = static_cast<attempt_slot*>(address);
+  std::uninitialized_value_construct_n(slots_, recovered_.size());
   for (std::uint32_t index = 0; index < recovered_.size(); ++index) {
     const auto& from = recovered_[index];
     auto& into = slots_[index];
@@ -277,12 +384,23 @@ result<void> attempt_table::create(const std::filesystem::path& file, std::uint3
     into.state =
         from.found == recovered_attempt::state::ended ? slot_state::ended : slot_state::lost;
   }
-  std::memcpy(address, &*now, sizeof *now);
+  std::vector<slot_record> records(slot_count);
+  const attempt_slot unused{};
+  for (std::uint32_t index = 0; index < slot_count; ++index) {
+    records[index] = record_of(index < recovered_.size() ? slots_[index] : unused, index);
+  }
+  auto failed = write_at(file_.get(), &*now, sizeof *now, 0);
+  if (failed == 0) {
+    failed = write_at(file_.get(), records.data(), slot_count * sizeof(slot_record), offset_of(0));
+  }
+  if (failed != 0) {
+    return file_failure("cannot write " + fresh, failed);
+  }
   if (::rename(fresh.c_str(), file.c_str()) != 0) {
     return file_failure("cannot rename " + fresh, errno);
   }
   // The next table has as many slots, and all of this one's attempts at most.
-  static_cast<void>(reserved_file(spare, mapping_bytes_ + slot_count * sizeof(attempt_slot)));
+  static_cast<void>(reserved_file(spare, file_bytes + slot_count * sizeof(slot_record)));
   return {};
 }
 

@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: MIT
 // Attempt table: which attempts exist, in a file that outlives the process.
 //
-// The table is a file mapped shared, so a record costs a few stores: no system call, and the page
-// cache keeps it when the process is killed. Neither fsync nor checksum: after a reboot or in
-// another pid namespace no group of the table can run, and the header says which ones those are.
-// The child of a start writes its own group into its slot before it executes the program, and the
-// guard process shares the mapping. A new life never writes into the file of an old one, whose
-// guard may still be reading it: it makes a new file and renames it over.
+// The living table is memory that only we and the guard process share: what a task does to the file
+// does not reach it. Each change of a slot is written to the file, where the page cache keeps it
+// when the process is killed. No fsync: after a reboot or in another pid namespace no group of the
+// table can run, and the header says which ones those are. The child of a start writes its own
+// group into its slot and the slot into the file before it executes the program. A new life never
+// writes into the file of an old one: it makes a new file and renames it over.
 //
-// The layout is private to one build on one machine, hence no schema; another version's file is
-// refused by `layout` and moved away by hand after a look at what runs.
+// A task can reach the file, so header and slots have checksums, and what is there is read, never
+// mapped. A file that is not as it was written is set aside: the slots that are good are taken, but
+// its lineage ends, because nobody can say any more that what is not in it was never started.
+//
+// The layout is private to one build on one machine, hence no schema; another version's file counts
+// as a damaged one.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -52,15 +57,15 @@ struct attempt_slot {
 };
 static_assert(std::atomic<std::int32_t>::is_always_lock_free);
 
-/// The mapped file.
+/// The table and its file.
 ///
 /// Threading: finding and freeing slots is for the owner's lock; the slots themselves see above.
 class attempt_table {
 public:
   /// Locks `directory`, fences what the table there still runs, puts a fresh table in its place
   /// that carries over the unacknowledged attempts. `lineage` becomes that of a table that does not
-  /// follow one of the same boot. Requires: it was never used before, and is not 0.
-  /// Errors: those of `process_supervisor::open`. `warn` may be empty.
+  /// follow one of the same boot, or a damaged one. Requires: it was never used before, and is not
+  /// 0. Errors: those of `process_supervisor::open`. `warn` may be empty.
   [[nodiscard]] static runtime::result<attempt_table> open(
       const std::filesystem::path& directory, std::uint32_t slot_count, std::uint64_t lineage,
       const std::function<void(std::string_view)>& warn);
@@ -73,6 +78,9 @@ public:
 
   [[nodiscard]] std::uint32_t size() const { return slot_count_; }
   [[nodiscard]] attempt_slot& at(std::uint32_t index) { return slots_[index]; }
+  /// Writes a slot to the file; until then the next life knows the one before. Answers an errno, 0
+  /// when it is written. Async-signal-safe. Cost: one system call, no wait for a disk.
+  [[nodiscard]] int save(std::uint32_t index) const noexcept;
   /// Each with its slot: the first is in slot 0. Their files are not looked at.
   [[nodiscard]] std::vector<recovered_attempt>& recovered() { return recovered_; }
   [[nodiscard]] const std::vector<recovered_attempt>& recovered() const { return recovered_; }
@@ -82,13 +90,12 @@ private:
   attempt_table() = default;
   [[nodiscard]] runtime::result<void> create(const std::filesystem::path& file,
                                              std::uint32_t slot_count);
-  [[nodiscard]] runtime::result<void> recover(const std::filesystem::path& file, int fd,
-                                              const std::function<void(std::string_view)>& warn);
+  [[nodiscard]] runtime::result<std::string> recover(
+      int fd, const std::function<void(std::string_view)>& warn);
 
-  unique_fd file_;  ///< Holds the lock.
-  void* mapping_ = nullptr;
-  std::size_t mapping_bytes_ = 0;
-  attempt_slot* slots_ = nullptr;
+  unique_fd lock_;
+  unique_fd file_;
+  attempt_slot* slots_ = nullptr;  ///< Shared with the guard.
   std::uint32_t slot_count_ = 0;
   std::uint64_t lineage_ = 0;
   std::vector<recovered_attempt> recovered_;

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <climits>
 #include <cstddef>
 #include <cstring>
 #include <string_view>
@@ -137,7 +138,11 @@ void bear_mark(process_mark mark) noexcept {
 }
 
 std::string_view token_of_process(pid_t pid, token_buffer& buffer) noexcept {
-  constexpr std::string_view variable = "MILLRACE_TOKEN=";
+  return variable_of_process(pid, "MILLRACE_TOKEN=", buffer);
+}
+
+std::string_view variable_of_process(pid_t pid, std::string_view variable,
+                                     std::span<char> buffer) noexcept {
   const unique_fd file{::open(proc_path{pid, "environ"}.c_str(), O_RDONLY | O_CLOEXEC)};
   std::array<char, 4096> piece;
   std::size_t matched = 0;  // bytes of `variable` that this entry begins with
@@ -208,29 +213,21 @@ void signal_strays(const group_identity& identity, int signal) noexcept {
   });
 }
 
-// While a member lives its group number cannot be given away, so a leaderless group of our session
-// that is younger than the attempt is the attempt's: our session had no other groups that young but
-// those in the table, and a silo's own session is not where people start programs.
-fence_outcome fence_group(const group_identity& identity, int timeout_ms) {
-  const auto has_group = identity.group > 1 && find_leader(identity) != leader_state::stranger;
-  const auto is_stray = [&](pid_t pid) {
-    token_buffer buffer;
-    return identity.mark != 0 &&
-           (marks_of(pid).has(identity.mark) || token_of_process(pid, buffer) == identity.token);
-  };
-  // Again while a pass finds some: a process may fork before it hears of its end.
+namespace {
+
+// Kills what `is_wanted`, and waits until every process found is dead. Again while a pass finds
+// some: a process may fork before it hears of its end.
+fence_outcome fence(const std::function<bool(pid_t, const proc_stat&)>& is_wanted, int timeout_ms) {
   constexpr int passes_max = 16;
   auto outcome = fence_outcome::gone;
   for (int pass = 0; pass < passes_max; ++pass) {
     std::vector<unique_fd> dying;
     each_pid([&](pid_t pid) {
       const auto process = read_proc_stat(pid);
-      if (!process || is_dead(*process) || process->birth_ticks < identity.born_not_before) {
+      if (!process || is_dead(*process)) {
         return true;
       }
-      const auto member =
-          has_group && process->group == identity.group && process->session == identity.session;
-      if (auto found = member || is_stray(pid) ? open_pidfd(pid) : unique_fd{}) {
+      if (auto found = is_wanted(pid, *process) ? open_pidfd(pid) : unique_fd{}) {
         ::syscall(SYS_pidfd_send_signal, found.get(), SIGKILL, nullptr, 0);
         dying.push_back(std::move(found));
       }
@@ -245,6 +242,51 @@ fence_outcome fence_group(const group_identity& identity, int timeout_ms) {
     outcome = fence_outcome::fenced;
   }
   return outcome;
+}
+
+}  // namespace
+
+// While a member lives its group number cannot be given away, so a leaderless group of our session
+// that is younger than the attempt is the attempt's: our session had no other groups that young but
+// those in the table, and a silo's own session is not where people start programs.
+fence_outcome fence_group(const group_identity& identity, int timeout_ms) {
+  const auto has_group = identity.group > 1 && find_leader(identity) != leader_state::stranger;
+  const auto is_stray = [&](pid_t pid) {
+    token_buffer buffer;
+    return identity.mark != 0 &&
+           (marks_of(pid).has(identity.mark) || token_of_process(pid, buffer) == identity.token);
+  };
+  return fence(
+      [&](pid_t pid, const proc_stat& process) {
+        const auto member =
+            has_group && process.group == identity.group && process.session == identity.session;
+        return process.birth_ticks >= identity.born_not_before && (member || is_stray(pid));
+      },
+      timeout_ms);
+}
+
+fence_outcome fence_attempts(const std::string& directory,
+                             const std::set<std::string, std::less<>>& tokens, int timeout_ms) {
+  std::vector<char> buffer(directory.size() + PATH_MAX);
+  std::set<process_mark> marks;
+  return fence(
+      [&](pid_t pid, const proc_stat&) {
+        const auto found = marks_of(pid);
+        if (marks.contains(found.inner) || marks.contains(found.outer)) {
+          return true;
+        }
+        auto output = variable_of_process(pid, "MILLRACE_OUTPUT=", buffer);
+        if (pid == ::getpid() || !output.starts_with(directory)) {
+          return false;
+        }
+        output.remove_prefix(directory.size());
+        const auto is_known = tokens.contains(output.substr(0, output.find('/')));
+        if (is_known && found.inner != 0) {
+          marks.insert(found.inner);
+        }
+        return is_known;
+      },
+      timeout_ms);
 }
 
 }  // namespace millrace::actors::process_detail

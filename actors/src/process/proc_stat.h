@@ -20,6 +20,9 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -58,8 +61,12 @@ struct process_marks {
 /// Marks the calling process; its children inherit it. Async-signal-safe.
 void bear_mark(process_mark mark) noexcept;
 
-/// The `MILLRACE_TOKEN` that the process was started with, in `buffer`; empty: none. What is longer
-/// than the buffer is none. Async-signal-safe. Cost: reads its environment.
+/// The value of `variable` (`NAME=`) that the process was started with, in `buffer`; empty: none.
+/// What is longer than the buffer is none. Async-signal-safe. Cost: reads its environment.
+[[nodiscard]] std::string_view variable_of_process(pid_t pid, std::string_view variable,
+                                                   std::span<char> buffer) noexcept;
+
+/// As above, its `MILLRACE_TOKEN`.
 using token_buffer = std::array<char, 129>;
 [[nodiscard]] std::string_view token_of_process(pid_t pid, token_buffer& buffer) noexcept;
 
@@ -98,11 +105,20 @@ unsigned kill_each(const std::function<bool(pid_t)>& is_wanted) noexcept;
 /// Signals those that have left the group. Cost: looks at every process.
 void signal_strays(const group_identity& identity, int signal) noexcept;
 
+/// SIGKILL takes effect within milliseconds unless the process waits for a device.
+inline constexpr int fence_timeout_ms = 10'000;
+
 enum class fence_outcome : std::uint8_t { fenced, gone, survived };
 
 /// Kills the group with SIGKILL if it is surely ours, and what has left it, and waits until every
 /// process found is dead.
 /// Cost: reads all of /proc; waits up to `timeout_ms` in all.
 [[nodiscard]] fence_outcome fence_group(const group_identity& identity, int timeout_ms);
+
+/// As `fence_group`, of attempts of which only the directories `directory`TOKEN are known: what was
+/// started with a `MILLRACE_OUTPUT` in one of them, and what bears the mark of such a process.
+/// `directory` ends with a slash.
+fence_outcome fence_attempts(const std::string& directory,
+                             const std::set<std::string, std::less<>>& tokens, int timeout_ms);
 
 }  // namespace millrace::actors::process_detail

@@ -187,6 +187,14 @@ void process_supervisor::impl::recover_files() {
     each.standard_output = tail_of(output_stream::standard_output);
     each.standard_error = tail_of(output_stream::standard_error);
   }
+  // Of a table that is gone or damaged.
+  if (const auto unknown = store_->unknown(known); !unknown.empty()) {
+    const auto fenced = process_detail::fence_attempts(store_->path_of({}).string(), unknown,
+                                                       process_detail::fence_timeout_ms);
+    if (fenced == process_detail::fence_outcome::survived) {
+      warn("processes of attempts that the table does not know survive SIGKILL");
+    }
+  }
   store_->tidy(known);
 }
 
@@ -218,12 +226,27 @@ result<std::uint32_t> process_supervisor::impl::claim(const std::string& token) 
 }
 
 void process_supervisor::impl::release(std::uint32_t index) {
-  const std::lock_guard lock{mutex_};
-  auto& slot = table_.at(index);
-  tokens_.erase(std::string{slot.name()});
-  std::erase_if(marks_, [index](const auto& each) { return each.second == index; });
-  slot.state = slot_state::free;
-  free_.push_back(index);
+  int failed = 0;
+  {
+    const std::lock_guard lock{mutex_};
+    auto& slot = table_.at(index);
+    tokens_.erase(std::string{slot.name()});
+    std::erase_if(marks_, [index](const auto& each) { return each.second == index; });
+    slot.state = slot_state::free;
+    failed = table_.save(index);
+    free_.push_back(index);
+  }
+  tell_unsaved(failed);
+}
+
+// Once is enough: the file stays as it is.
+void process_supervisor::impl::tell_unsaved(int failed) {
+  if (failed != 0 && !was_unsaved_.exchange(true)) {
+    warn(
+        "the attempt table cannot be written, so that the next start may take for lost what has "
+        "ended error=" +
+        process_detail::describe_errno(failed));
+  }
 }
 
 result<void> process_supervisor::impl::launch(attempt& starting) {
@@ -266,7 +289,7 @@ result<void> process_supervisor::impl::launch(attempt& starting) {
                    ? process_detail::spawn(starting.spec,
                                            {no_input_.get(), stream(output_stream::standard_output),
                                             stream(output_stream::standard_error)},
-                                           starting.mark, slot)
+                                           starting.mark, table_, starting.index)
                    : result<process_detail::spawned>{piped.error()};
   if (!child) {
     store_->give_back(std::move(starting.files), starting.spec.token, attempt_store::reuse::yes);
@@ -383,7 +406,7 @@ result<void> process_supervisor::impl::cancel(std::string_view token, urgency ho
 
 result<void> process_supervisor::impl::acknowledge(std::string_view token) {
   const std::string name{token};
-  const std::lock_guard lock{mutex_};
+  std::unique_lock lock{mutex_};
   const auto found = tokens_.find(name);
   if (found == tokens_.end()) {
     return error{errc::not_found, "no attempt " + name};
@@ -395,8 +418,11 @@ result<void> process_supervisor::impl::acknowledge(std::string_view token) {
   // Of what was let go, the mark is gone from the slot.
   store_->discard(name, slot.mark == 0 ? attempt_store::reuse::no : attempt_store::reuse::yes);
   slot.state = slot_state::free;
+  const auto failed = table_.save(found->second);
   free_.push_back(found->second);
   tokens_.erase(found);
+  lock.unlock();
+  tell_unsaved(failed);
   return {};
 }
 

@@ -27,7 +27,7 @@ constexpr std::size_t child_stack_bytes = std::size_t{16} << 10U;
 
 constexpr std::string_view default_path = "/usr/local/bin:/usr/bin:/bin";
 
-enum class step : std::uint8_t { setup, directory, exec };
+enum class step : std::uint8_t { setup, record, directory, exec };
 
 // What the child reads and, if it fails, writes.
 struct child_plan {
@@ -36,7 +36,8 @@ struct child_plan {
   char* const* environment;
   const char* directory;
   standard_streams streams;
-  attempt_slot* slot;
+  attempt_table* table;
+  std::uint32_t index;
   process_mark mark;
   step failed_step = step::setup;
   int failed_errno = 0;
@@ -64,8 +65,13 @@ MILLRACE_CHILD_SIDE int child_main(void* argument) {
   if (::setpgid(0, 0) != 0) {
     return fail(plan, step::setup);
   }
-  plan.slot->born_not_after = boot_ticks();
-  plan.slot->group.store(static_cast<pid_t>(::syscall(SYS_getpid)), std::memory_order_release);
+  auto& slot = plan.table->at(plan.index);
+  slot.born_not_after = boot_ticks();
+  slot.group.store(static_cast<pid_t>(::syscall(SYS_getpid)), std::memory_order_release);
+  if (const auto failed = plan.table->save(plan.index); failed != 0) {
+    errno = failed;
+    return fail(plan, step::record);
+  }
   bear_mark(plan.mark);
   if (::dup2(plan.streams.input, STDIN_FILENO) < 0 ||
       ::dup2(plan.streams.output, STDOUT_FILENO) < 0 ||
@@ -241,7 +247,7 @@ result<void> check_size(const process_spec& spec) {
 }
 
 result<spawned> spawn(const process_spec& spec, standard_streams streams, process_mark mark,
-                      attempt_slot& slot) {
+                      attempt_table& table, std::uint32_t index) {
   const auto candidates = program_candidates(spec);
   const auto programs = pointers(candidates);
   const auto argv = pointers(spec.argv);
@@ -251,8 +257,10 @@ result<spawned> spawn(const process_spec& spec, standard_streams streams, proces
                   .environment = environment.data(),
                   .directory = spec.working_directory.c_str(),
                   .streams = streams,
-                  .slot = &slot,
+                  .table = &table,
+                  .index = index,
                   .mark = mark};
+  auto& slot = table.at(index);
   slot.session = ::getsid(0);
   slot.born_not_before = boot_ticks();
   auto child = clone_child(plan);
@@ -268,6 +276,8 @@ result<spawned> spawn(const process_spec& spec, standard_streams streams, proces
          errno == EINTR) {
   }
   switch (plan.failed_step) {
+    case step::record:
+      return file_failure("cannot write to the attempt table", plan.failed_errno);
     case step::directory:
       return directory_failure(spec, plan.failed_errno);
     case step::exec:

@@ -31,12 +31,13 @@ struct spawned {
 [[nodiscard]] runtime::result<void> check_size(const process_spec& spec);
 
 /// Starts the program of `spec` in a group of its own, signals as at login, no other descriptors.
-/// Its processes bear `mark`. `slot` holds the group before the program runs, and 0 after a
-/// failure.
+/// Its processes bear `mark`. The slot of `index` holds the group, in the file too, before the
+/// program runs, and none in memory after a failure.
 ///
 /// Errors: those of `process_supervisor::start` that concern the program and the directory.
 [[nodiscard]] runtime::result<spawned> spawn(const process_spec& spec, standard_streams streams,
-                                             process_mark mark, attempt_slot& slot);
+                                             process_mark mark, attempt_table& table,
+                                             std::uint32_t index);
 
 /// Closes every descriptor from `first` on. Async-signal-safe.
 void close_from(int first) noexcept;

@@ -530,12 +530,15 @@ void process_supervisor::impl::finish(attempt& target) {
   }
   store_->keep_logs(target.files, target.spec.token);
   std::unique_ptr<attempt> ended;
+  int unsaved = 0;
   {
     const std::lock_guard lock{mutex_};
     slot.state = slot_state::ended;
     marks_.erase(target.mark);
     ended = std::move(attempts_[target.index]);
+    unsaved = table_.save(ended->index);
   }
+  tell_unsaved(unsaved);
   // What has outputs is kept until they are stored elsewhere.
   if (report.output && report.output->empty()) {
     store_->give_back(std::move(ended->files), ended->spec.token, reuse_of(ended->spec));

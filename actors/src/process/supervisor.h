@@ -23,6 +23,7 @@
 #include <sys/resource.h>
 
 #include <array>
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -138,6 +139,7 @@ private:
   // Any thread.
   [[nodiscard]] runtime::result<std::uint32_t> claim(const std::string& token);
   void release(std::uint32_t index);
+  void tell_unsaved(int failed);
   [[nodiscard]] runtime::result<void> launch(attempt& starting);
   [[nodiscard]] static runtime::result<void> open_pipes(attempt& starting);
   void enter(std::unique_ptr<attempt> started);
@@ -195,6 +197,7 @@ private:
   process_detail::unique_fd children_;  // the kernel's list of our main thread's
   const process_detail::process_mark first_mark_;
   runtime::steady_time next_measure_{};
+  std::atomic<bool> was_unsaved_{false};
 
   mutable std::mutex mutex_;
   // Under the mutex. The thread alone erases attempts, so it may hold a pointer without it.

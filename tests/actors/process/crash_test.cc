@@ -182,14 +182,44 @@ TEST_CASE("a new life fences the members of a group whose leader is dead") {
   CHECK((*next)->recovered()[1].found == recovered_attempt::state::fenced);
 }
 
-TEST_CASE("a file that is not an attempt table is refused, not overwritten") {
+TEST_CASE("a file that is not an attempt table is set aside with a line") {
   const scratch_directory directory;
   const runtime::system_clock clock;
-  { std::ofstream{directory.path() / "attempts"} << std::string(4096, 'x'); }
-  const auto opened = process_supervisor::open({.state_directory = directory.path()}, clock);
-  REQUIRE_FALSE(opened);
-  CHECK(opened.error().code() == errc::storage_failed);
-  CHECK(std::filesystem::file_size(directory.path() / "attempts") == 4096);
+  const auto table = directory.path() / "attempts";
+  { std::ofstream{table} << std::string(4096, 'x'); }
+  std::vector<std::string> warned;
+  const auto opened = process_supervisor::open(
+      {.state_directory = directory.path(),
+       .warn = [&warned](std::string_view line) { warned.emplace_back(line); }},
+      clock);
+  REQUIRE(opened);
+  REQUIRE(warned.size() == 1);
+  CHECK(warned[0].starts_with("the attempt table was set aside: "));
+  CHECK(warned[0].find(" file=" + table.string() + " ") != std::string::npos);
+  CHECK(std::filesystem::file_size(table.string() + ".damaged") == 4096);
+}
+
+// Method: as above, and the table is gone too. Only directories tell which attempts there were.
+TEST_CASE("a new life without a table fences what a killed silo with a killed guard left") {
+  const scratch_directory directory;
+  const runtime::system_clock clock;
+  silo crashed{directory.path()};
+  const witness leader{crashed.told.leader};
+  const witness member{crashed.told.member};
+  const witness guard{crashed.told.guard};
+  const witness stray{crashed.told.stray};
+  REQUIRE(::kill(crashed.told.guard, SIGKILL) == 0);
+  REQUIRE(guard.dies_within());
+  crashed.kill();
+  std::filesystem::resize_file(directory.path() / "state/attempts", 0);
+  CHECK_FALSE(leader.dies_within(0ms));
+  const auto next =
+      process_supervisor::open({.state_directory = directory.path() / "state"}, clock);
+  REQUIRE_MESSAGE(next, next.error().to_string());
+  CHECK(leader.dies_within(0ms));
+  CHECK(member.dies_within(0ms));
+  CHECK(stray.dies_within(0ms));
+  CHECK((*next)->recovered().empty());
 }
 
 TEST_CASE("a killed guard is noticed and starts go on") {

@@ -68,6 +68,33 @@ constexpr damage to_logs[] = {
      "said\n"},
 };
 
+// To the attempt table, $TABLE. `wrong`: what the next life says of it; empty: nothing is wrong.
+constexpr damage to_the_table[] = {
+    {"cut to nothing", ": > \"$TABLE\"", "not an attempt table"},
+    {"cut", "truncate -s 70000 \"$TABLE\"", "do not match their checksums"},
+    {"a terabyte", "truncate -s 1T \"$TABLE\""},
+    {"removed", "rm \"$TABLE\""},
+    {"renamed", "mv \"$TABLE\" \"$OUT/elsewhere\""},
+    {"pipe", "rm \"$TABLE\"; mkfifo \"$TABLE\"", "is a pipe"},
+    {"socket", "mv \"$OUT/socket\" \"$TABLE\"", "is a socket"},
+    {"directory", "rm \"$TABLE\"; mkdir -p \"$TABLE/in/it\"", "is a directory"},
+    {"device", "rm \"$TABLE\"; mknod \"$TABLE\" c 1 5", "is a device"},
+    {"link out", "ln -sf \"$OUT/secret\" \"$TABLE\"", "is a symbolic link"},
+    {"hard link in", "ln -f \"$OUT/secret\" \"$TABLE\"", "not an attempt table"},
+    {"mode 000", "chmod 000 \"$TABLE\"", "Permission denied"},
+    {"header flipped", "printf x | dd of=\"$TABLE\" bs=1 seek=20 conv=notrunc 2>/dev/null",
+     "its header"},
+    {"slot flipped", "printf x | dd of=\"$TABLE\" bs=1 seek=6000 conv=notrunc 2>/dev/null",
+     "1 of its"},
+    {"zeros", "head -c 8192 /dev/zero | dd of=\"$TABLE\" bs=256 seek=1 conv=notrunc 2>/dev/null",
+     "of its"},
+    {"lock", "rm \"$TABLE.lock\"; mkdir \"$TABLE.lock\""},
+    {"lock linked", "ln -sf \"$OUT/secret\" \"$TABLE.lock\""},
+    {"next", "mkdir -p \"$TABLE.new/in/it\""},
+    {"spare", "rm \"$TABLE.spare\"; mkfifo \"$TABLE.spare\""},
+    {"aside", "mkdir -p \"$TABLE.damaged/in/it\"; : > \"$TABLE\"", "not an attempt table"},
+};
+
 void make_socket(const fs::path& where) {
   const unique_fd made{::socket(AF_UNIX, SOCK_STREAM, 0)};
   sockaddr_un address{};
@@ -96,6 +123,7 @@ struct surroundings : fixture {
     made.environment.push_back("OUT=" + outside.string());
     made.environment.push_back("HERE=" + (directory.path() / "state/files/a1").string());
     made.environment.push_back("LOGS=" + (directory.path() / "state/logs").string());
+    made.environment.push_back("TABLE=" + (directory.path() / "state/attempts").string());
     return made;
   }
 
@@ -163,6 +191,57 @@ TEST_CASE("whatever a command makes of its log, what it wrote is kept") {
     f.open();
     CHECK(f.log("a1").read(0, 100)->bytes == one.log);
   }
+}
+
+// Method: before and after the next life begins, attempts start and end. Where the table is not as
+// it was written, the line of its lives ends, and the one line says why.
+TEST_CASE("whatever a command makes of the attempt table, this life and the next one go on") {
+  for (const auto& one : to_the_table) {
+    const std::string_view name{one.name};
+    if ((!may_make_devices() && name == "device") || (may_make_devices() && name == "mode 000")) {
+      continue;
+    }
+    CAPTURE(one.name);
+    surroundings f;
+    const auto ended = f.run(f.command(one));
+    CHECK(ended.exit_code == 0);
+    CHECK(ended.standard_error.tail == "");
+    f.check_that_others_go_on();
+    const auto lineage = f.supervisor->lineage();
+    std::vector<std::string> warned;
+    f.open({.state_directory = {},
+            .warn = [&warned](std::string_view line) { warned.emplace_back(line); }});
+    if (*one.wrong == '\0') {
+      CHECK(warned.empty());
+    } else {
+      REQUIRE(warned.size() == 1);
+      CHECK(warned[0].find(one.wrong) != std::string::npos);
+      CHECK(f.supervisor->lineage() != lineage);
+    }
+    CHECK(f.run(f.shell("a3", "exit 3")).exit_code == 3);
+    CHECK(contents(f.outside / "secret") == "k=secret\n");
+    REQUIRE(f.supervisor->acknowledge("a3"));
+    warned.clear();
+    f.open({.state_directory = {},
+            .warn = [&warned](std::string_view line) { warned.emplace_back(line); }});
+    CHECK(warned.empty());
+  }
+}
+
+// Goal: what is good of a damaged table is used.
+TEST_CASE("a damaged slot hides its attempt, not the others") {
+  surroundings f;
+  CHECK(f.run(f.shell("a1", "exit 3")).exit_code == 3);
+  CHECK(f.run(f.shell("a2", "exit 4")).exit_code == 4);
+  f.supervisor.reset();
+  std::fstream table{f.directory.path() / "state/attempts",
+                     std::ios::binary | std::ios::in | std::ios::out};
+  table.seekp(256 + 20).put('x');  // in the first slot
+  table.close();
+  f.open();
+  REQUIRE(f.supervisor->recovered().size() == 1);
+  CHECK(f.supervisor->recovered()[0].token == "a2");
+  CHECK(f.supervisor->recovered()[0].exit_code == 4);
 }
 
 // Method: the same command in the place of a log that was kept.
