@@ -86,16 +86,20 @@ void assertion_failed(const char* expression, const char* file, int line) noexce
 namespace detail {
 
 void stop_for_mistake(const std::string& what) noexcept {
-  const auto turn = running_turn();
-  std::fprintf(stderr, "millrace: %s%s%s\n", what.c_str(), turn.empty() ? "" : " in ",
-               turn.c_str());
+  auto where = running_turn();
+  if (where.empty()) {
+    where = caught_code::running();
+  }
+  std::fprintf(stderr, "millrace: %s%s%s\n", what.c_str(), where.empty() ? "" : " in ",
+               where.c_str());
   std::abort();
 }
 
-// In a turn it harms the activation only: what is thrown ends it, see activation::finish.
+// In a turn it harms the activation only: what is thrown ends it, see activation::finish. So it
+// harms one call only in offloaded work and in what takes an answer.
 void read_failed_result(const error& why) {
   const auto what = "the value of a failed result was read, which is " + why.to_string();
-  if (running_turn().empty()) {
+  if (running_turn().empty() && caught_code::running().empty()) {
     stop_for_mistake(what);
   }
   throw std::logic_error{what};

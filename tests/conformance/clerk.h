@@ -53,7 +53,7 @@ private:
 ///                                    plan P, in which "," parts the steps;
 ///   "read K"                         gets an entry, waits for `raise` and gives what it has got;
 ///   "throw N", "fail N", "return N"  fail, each in its way, the first N times it is begun;
-///   "misread", "forget to return"    mistakes of an author;
+///   "misread", "offload misread", "forget to return"    mistakes of an author;
 ///   "block"                          calls an actor as only those outside of turns may;
 ///   "try P"                          follows P as a coroutine of its own and goes on if it fails.
 // clang-format on
@@ -126,6 +126,11 @@ private:
       } else if (word == "block") {
         const auto outcome = book_.here->call(ref<Clerk>("other").get());
         co_return outcome.error();
+      } else if (step == "offload misread") {
+        co_await offload([] {
+          const result<int> failed = error{errc::conflict, "nothing to read"};
+          static_cast<void>(*failed);
+        });
       } else if (word == "offload") {
         co_await offload([] {});
       } else if (word == "call") {

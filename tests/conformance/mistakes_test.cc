@@ -62,6 +62,34 @@ TEST_CASE("outside of turns it stops the program, with the error") {
         "millrace: the value of a failed result was read, which is conflict: nothing to read\n");
 }
 
+// Method: by an answer, and by the deadline, which comes from the timer's thread.
+TEST_CASE("reading the value of a failed answer harms that call only, wherever it is taken") {
+  clerk_silo silo;
+  silo.here().call_then<clerk_interface::follow_results>(
+      ref<Clerk>("a").follow("fail 1"), [](const auto& answer) { static_cast<void>(*answer); });
+  silo.settle();
+  CHECK(warned(silo, "was read, which is unavailable: planned actor=clerk/a method=follow"));
+  silo.here().call_then<clerk_interface::follow_results>(
+      ref<Clerk>("a").follow("wait").timeout(1s),
+      [](const auto& answer) { static_cast<void>(*answer); });
+  silo.advance(2s);
+  CHECK(warned(silo,
+               "was read, which is deadline_exceeded: no answer by the deadline type=clerk "
+               "method=follow"));
+  CHECK(silo.call(ref<Clerk>("a").get()));
+}
+
+TEST_CASE("reading the value of a failed result in offloaded work fails that method only") {
+  clerk_silo silo;
+  const auto misread = silo.call(ref<Clerk>("a").follow("offload misread"));
+  REQUIRE_FALSE(misread);
+  CHECK(misread.error() ==
+        error{errc::internal,
+              "exception in offloaded work of clerk/a.follow: the value of a failed result was "
+              "read, which is conflict: nothing to read"});
+  CHECK(silo.call(ref<Clerk>("a").get()));
+}
+
 TEST_CASE("a coroutine that forgets to return its value ends that activation only") {
   clerk_silo silo;
   const auto forgotten = silo.call(ref<Clerk>("a").follow("edit;forget to return"));

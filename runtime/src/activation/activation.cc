@@ -134,6 +134,31 @@ std::string running_turn() {
   return one != nullptr && method != nullptr ? one->actor_name() + "." + method : std::string{};
 }
 
+namespace {
+
+thread_local const caught_code* innermost = nullptr;
+
+}  // namespace
+
+caught_code::caught_code(std::string_view author, std::string_view method) noexcept
+    : author_(author), method_(method), outer_(std::exchange(innermost, this)) {}
+
+caught_code::~caught_code() {
+  innermost = outer_;
+}
+
+std::string caught_code::running() {
+  if (innermost == nullptr) {
+    return {};
+  }
+  std::string name{innermost->author_};
+  if (!innermost->method_.empty()) {
+    name += '.';
+    name += innermost->method_;
+  }
+  return name;
+}
+
 activation*& activation::constructing() noexcept {
   thread_local activation* one = nullptr;
   return one;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "activation/activation.h"
+#include "activation/running_turn.h"
 #include "activation/watched_thread.h"
 #include "offload/thread_pool.h"
 
@@ -105,7 +106,13 @@ namespace {
 // Work on its way to the pool, with the envelope that brings its end back.
 struct offload_envelope final : envelope {
   offload_envelope(std::shared_ptr<offloaded_work> what, envelope& answer_of)
-      : envelope(envelope_kind::offload), work(std::move(what)), answer(answer_of) {
+      : envelope(envelope_kind::offload),
+        work(std::move(what)),
+        answer(answer_of),
+        author(running_turn()) {
+    if (author.empty()) {
+      author = "an actor";
+    }
     detail::keep(answer);
   }
   offload_envelope(const offload_envelope&) = delete;
@@ -113,15 +120,17 @@ struct offload_envelope final : envelope {
   ~offload_envelope() override { drop(&answer); }
 
   void run() noexcept {
+    const caught_code named{author, {}};
     try {
       work->run();
     } catch (const error& failure_of) {
       answer.failure = failure_of;
     } catch (const std::exception& thrown) {
       answer.failure =
-          error{errc::internal, std::string{"exception in offloaded work: "} + thrown.what()};
+          error{errc::internal, "exception in offloaded work of " + author + ": " + thrown.what()};
     } catch (...) {
-      answer.failure = error{errc::internal, "exception of unknown type in offloaded work"};
+      answer.failure =
+          error{errc::internal, "exception of unknown type in offloaded work of " + author};
     }
     detail::keep(answer);
     answer.caller->post_or_drop(&answer);
@@ -129,6 +138,7 @@ struct offload_envelope final : envelope {
 
   std::shared_ptr<offloaded_work> work;
   envelope& answer;
+  std::string author;  ///< Whose turn it is for.
 };
 
 }  // namespace

@@ -26,12 +26,19 @@ public:
   external_call(const detail::silo_core& home, std::function<void(result<any_message>)> done)
       : home_(home), done_(std::move(done)) {}
 
+  /// What it waits for, for texts. Call before it can be answered.
+  void name(const detail::envelope& call) noexcept {
+    interface_ = call.interface;
+    method_ = call.method;
+  }
+
   /// `of`: the call, if it is at hand.
   [[nodiscard]] bool finish(result<any_message> answer, const detail::envelope* of = nullptr) {
     if (finished_.exchange(true)) {
       return false;
     }
     const auto done = std::move(done_);  // it may hold what holds this
+    const detail::caught_code named{interface_->type, method_name()};
     try {
       done(std::move(answer));
     } catch (const std::exception& thrown) {
@@ -62,13 +69,18 @@ private:
   // It is the program's own code, on a thread that others need.
   void complain(const std::string& what, const detail::envelope* of) const {
     home_.warn("what was to take an answer threw an exception: " + what +
-               (of == nullptr ? ""
-                              : " actor=" + detail::name_of(*of) + " method=" +
-                                    std::string{of->interface->methods[of->method].name}));
+               (of == nullptr ? " type=" + std::string{interface_->type}
+                              : " actor=" + detail::name_of(*of)) +
+               " method=" + std::string{method_name()});
+  }
+  [[nodiscard]] std::string_view method_name() const noexcept {
+    return interface_->methods[method_].name;
   }
 
   const detail::silo_core& home_;
   std::function<void(result<any_message>)> done_;
+  const interface_info* interface_ = nullptr;
+  std::uint16_t method_ = 0;
   std::atomic<std::uint32_t> references_{1};
   std::atomic<bool> finished_{false};
 };
@@ -113,6 +125,7 @@ void external_sink::operator delete(void* block) noexcept {
 
 // Takes over one reference of each.
 void deliver(detail::silo_core& to, detail::envelope* one, external_call& waiting) {
+  waiting.name(*one);
   one->sink = std::make_unique<external_sink>(waiting, to.timers(), *one);
   to.timers().arm(waiting, one->deadline);
   to.deliver(one);
