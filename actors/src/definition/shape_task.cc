@@ -53,6 +53,35 @@ void check_argument(shape_context& to, const cursor& where, const std::string& t
   }
 }
 
+// What Linux gives a program's arguments and variables, each with its NUL and a pointer: a quarter
+// of its stack, which is 8 MiB unless somebody has said otherwise (execve(2)).
+constexpr std::size_t arguments_bytes_max = std::size_t{2} << 20U;
+
+// As far as it is known before it runs.
+void check_arguments(shape_context& to, const cursor& where, const task_definition& made) {
+  std::size_t bytes = 0;
+  const auto add = [&bytes](const std::string& text, std::size_t more) {
+    if (!has_expression(text) && text.size() < argument_bytes_max) {
+      bytes += text.size() + more + 1 + sizeof(char*);
+    }
+  };
+  for (const auto& each : made.command) {
+    add(each, 0);
+  }
+  auto env = made.env;
+  env.insert(to.out.definition.env.begin(), to.out.definition.env.end());
+  for (const auto& [name, text] : env) {
+    add(text, name.size() + 1);
+  }
+  if (bytes > arguments_bytes_max) {
+    to.in.report(where,
+                 "the arguments and variables have " + std::to_string(bytes) +
+                     " bytes in all; a program can be given at most " +
+                     std::to_string(arguments_bytes_max),
+                 "write what is large under `inputs`, which the command gets as a file");
+  }
+}
+
 // Whether the last of `command` is the script of `sh -c`.
 bool is_shell_script(const std::vector<std::string>& command) {
   constexpr std::array shells{std::string_view{"sh"}, std::string_view{"bash"},
@@ -386,6 +415,7 @@ void read_task(shape_context& to, const cursor& where, const task_defaults& defa
   read_surroundings(to, *fields, made, index);
   read_conditions(to, *fields, made, index);
   made.env = read_env_of(to, *fields, index);
+  check_arguments(to, where, made);
   read_time_limit(to, fields->at("timeout"), made.timeout, index);
   read_time_limit(to, fields->at("start_timeout"), made.start_timeout, index);
   read_heartbeat(to, fields->at("heartbeat"), made, index);

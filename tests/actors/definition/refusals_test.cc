@@ -933,6 +933,25 @@ TEST_CASE("refused at their places: what no program can be started with") {
                 {"2:35 `detach` must be one of `forbidden`, `allowed`, found the text `maybe`"});
 }
 
+// Method: by an alias, since a text of that size would be too large itself; a variable of the
+// pipeline that the task has too counts once.
+TEST_CASE("refused at their places: more than a program can be given in all") {
+  const auto definition = [](char last) {
+    std::string env;
+    for (char each = 'a'; each <= last; ++each) {
+      env += std::string{"A"} + each + ": *big, ";
+    }
+    return "x-big: &big " + std::string(120'000, 'x') + "\nname: p\nenv: {Aa: *big}\ntasks:\n" +
+           "  - {name: a, command: [echo, *big], env: {" + env + "}}\n";
+  };
+  CHECK(load_definition(definition('p'), "").definition.has_value());
+  check_refusal(
+      definition('q'),
+      {"5:5 the arguments and variables have 2160226 bytes in all; a program can be given "
+       "at most 2097152 (write what is large under `inputs`, which the command gets as a "
+       "file)"});
+}
+
 TEST_CASE("refused at their places: expressions") {
   check_refusal(R"(name: p
 params: {n: 1, s: x}
