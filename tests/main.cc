@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The entry of every test program. One that runs no test case has failed: a filter that matches
-// nothing, or a source that was left out of the program, must not look like success. One that hangs
-// is killed by ctest: what it has said by then is not lost, and each test case that takes long says
+// nothing, or a source that was left out of the program, must not look like success. Nor must a
+// test case that could not do its work here: it says MESSAGE("skipped: why"), and ctest shows the
+// program as skipped; with MILLRACE_NO_SKIPS=1 in the environment it has failed. One that hangs is
+// killed by ctest: what it has said by then is not lost, and each test case that takes long says
 // that it does, and where it is. `addr2line -Cfie PROGRAM 0x...` tells the lines.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
@@ -11,14 +13,20 @@
 
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 namespace {
 
 // Half of what ctest gives most programs.
 constexpr unsigned long_s = 150;
 
+// What ctest takes for skipped, see CMakeLists.txt.
+constexpr int skipped_status = 77;
+
 unsigned cases = 0;
+unsigned skips = 0;
 const char* volatile running = "";
 
 // The kernel gives the signal to the main thread, which runs the test case.
@@ -60,7 +68,9 @@ struct case_counter final : doctest::IReporter {
   void subcase_start(const doctest::SubcaseSignature& /*started*/) override {}
   void subcase_end() override {}
   void log_assert(const doctest::AssertData& /*data*/) override {}
-  void log_message(const doctest::MessageData& /*message*/) override {}
+  void log_message(const doctest::MessageData& message) override {
+    skips += std::string_view{message.m_string.c_str()}.starts_with("skipped: ") ? 1 : 0;
+  }
   void test_case_skipped(const doctest::TestCaseData& /*skipped*/) override {}
 };
 
@@ -73,6 +83,11 @@ int main(int count, char** arguments) {
   watch_for_hangs();
   doctest::Context context{count, arguments};
   const auto status = context.run();
+  if (!context.shouldExit() && status == 0 && skips > 0) {
+    const auto* const refused = std::getenv("MILLRACE_NO_SKIPS");
+    std::fprintf(stderr, "%u test cases were skipped\n", skips);
+    return refused != nullptr && *refused != '\0' ? 1 : skipped_status;
+  }
   if (context.shouldExit() || status != 0 || cases > 0) {
     return status;
   }
