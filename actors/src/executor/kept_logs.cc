@@ -5,14 +5,13 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <set>
 #include <tuple>
 #include <utility>
 
 #include "millrace/actors/run_id.h"
 #include "pipeline/names.h"
-#include "process/failure.h"
+#include "process/task_file.h"
 
 namespace millrace::actors {
 
@@ -39,9 +38,11 @@ void add(std::vector<kept_log>& found, std::string_view run, std::string_view st
          output_stream stream, const fs::path& file) {
   const auto parsed = parse_token(stem);
   struct stat status {};
-  // Not through a link: a task can reach the files of what runs.
+  std::error_code unknown;
+  // Not through a link: a task can reach the files of what runs, and their folders.
   if (!parsed || run_of(parsed->task_key) != run || ::lstat(file.c_str(), &status) != 0 ||
-      !S_ISREG(status.st_mode) || status.st_size == 0) {
+      !S_ISREG(status.st_mode) || status.st_size == 0 ||
+      fs::is_symlink(file.parent_path(), unknown)) {
     return;
   }
   found.push_back({parsed->task_key.substr(run.size() + 1), parsed->attempt, stream, file});
@@ -91,30 +92,18 @@ std::vector<std::string> kept_runs(const fs::path& data_directory) {
   return {found.begin(), found.end()};
 }
 
-namespace {
-
-result<runtime::unique_fd> open_file_of(const fs::path& file) {
-  runtime::unique_fd fd{::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
-  if (!fd) {
-    return errno == ENOENT ? error{errc::not_found, file.string() + " has gone"}
-                           : process_detail::file_failure("cannot open a log", errno);
-  }
-  struct stat status {};
-  if (::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
-    return error{errc::failed_precondition, file.string() + " is no file"};
-  }
-  return fd;
-}
-
-}  // namespace
-
 result<log_file> open_kept(const kept_log& one) {
-  auto log = open_file_of(one.file);
-  if (!log) {
-    return std::move(log).error();
+  const auto folder = process_detail::open_directory(AT_FDCWD, one.file.parent_path().string());
+  const auto name = one.file.filename().string();
+  auto file = folder ? process_detail::open_regular(folder->get(), name, O_RDONLY)
+                     : result<runtime::unique_fd>{folder.error()};
+  if (!file) {
+    return file.error().code() == errc::not_found
+               ? error{errc::not_found, one.file.string() + " has gone"}
+               : error{file.error().code(), one.file.string() + ": " + file.error().text()};
   }
-  auto times = open_file_of(one.file.string() + ".times");
-  return log_file{*std::move(log), times ? *std::move(times) : runtime::unique_fd{}};
+  auto times = process_detail::open_regular(folder->get(), name + ".times", O_RDONLY);
+  return log_file{*std::move(file), times ? *std::move(times) : runtime::unique_fd{}};
 }
 
 }  // namespace millrace::actors

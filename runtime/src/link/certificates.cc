@@ -173,7 +173,7 @@ result<authority> read_authority(const std::string& directory) {
   authority read;
   for (const auto* name : {"/ca.pem", "/ca.key"}) {
     const auto path = directory + name;
-    const auto text = read_file(path, pem_bytes_max);
+    const auto text = read_file(path, pem_bytes_max, links::followed);
     if (!text) {
       return text.error().code() == errc::not_found ? no_authority(directory) : text.error();
     }

@@ -113,11 +113,11 @@ result<data_directory> data_directory::open(const std::string& path,
     return made.error();
   }
   const auto lock_path = path + "/LOCK";
-  const int lock = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (lock < 0) {
-    return file_error(errno, "cannot open", lock_path);
+  auto lock = open_plain(lock_path, O_RDWR | O_CREAT);
+  if (!lock) {
+    return lock.error();
   }
-  data_directory directory{path, lock};
+  data_directory directory{path, *std::move(lock)};
   if (auto locked = directory.take_lock(); !locked) {
     return locked.error();
   }
@@ -132,24 +132,12 @@ result<data_directory> data_directory::open(const std::string& path,
   return directory;
 }
 
-data_directory::data_directory(data_directory&& other) noexcept
-    : path_(std::move(other.path_)),
-      lock_(std::exchange(other.lock_, -1)),
-      is_new_(other.is_new_),
-      format_(std::move(other.format_)),
-      mark_(std::move(other.mark_)) {}
-
-data_directory::~data_directory() {
-  if (lock_ >= 0) {
-    ::close(lock_);
-  }
-}
-
 result<void> data_directory::take_lock() {
   struct flock request {};
   request.l_type = F_WRLCK;
   request.l_whence = SEEK_SET;
-  for (int waited_ms = 0; ::fcntl(lock_, F_OFD_SETLK, &request) != 0; waited_ms += lock_poll_ms) {
+  for (int waited_ms = 0; ::fcntl(lock_.get(), F_OFD_SETLK, &request) != 0;
+       waited_ms += lock_poll_ms) {
     if (errno == EINTR) {
       continue;
     }
@@ -169,8 +157,8 @@ result<void> data_directory::take_lock() {
   }
   // The pid is for the error text above; on a full disk it may be missing.
   const auto pid = std::to_string(::getpid()) + "\n";
-  if (::ftruncate(lock_, 0) == 0) {
-    [[maybe_unused]] const auto written = ::pwrite(lock_, pid.data(), pid.size(), 0);
+  if (::ftruncate(lock_.get(), 0) == 0) {
+    [[maybe_unused]] const auto written = ::pwrite(lock_.get(), pid.data(), pid.size(), 0);
   }
   return {};
 }

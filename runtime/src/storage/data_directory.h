@@ -12,8 +12,10 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "millrace/runtime/result.h"
+#include "millrace/runtime/unique_fd.h"
 #include "storage/cluster_mark.h"
 
 namespace millrace::runtime {
@@ -50,11 +52,11 @@ public:
   [[nodiscard]] static result<data_directory> open(const std::string& path,
                                                    std::uint16_t partition_count);
 
-  data_directory(data_directory&& other) noexcept;
+  data_directory(data_directory&&) noexcept = default;
   data_directory& operator=(data_directory&&) = delete;
   data_directory(const data_directory&) = delete;
   data_directory& operator=(const data_directory&) = delete;
-  ~data_directory();
+  ~data_directory() = default;
 
   /// The environments exist and are of this build's format: from now on the directory is, too.
   result<void> finish();
@@ -75,14 +77,15 @@ public:
   [[nodiscard]] std::string checkpoint_path() const { return path_ + "/checkpoint"; }
 
 private:
-  data_directory(std::string path, int lock) : path_(std::move(path)), lock_(lock) {}
+  data_directory(std::string path, unique_fd lock)
+      : path_(std::move(path)), lock_(std::move(lock)) {}
 
   result<void> take_lock();
   result<void> read_format(std::uint16_t partition_count);
   result<void> begin_new(std::uint16_t partition_count);
 
   std::string path_;
-  int lock_ = -1;
+  unique_fd lock_;
   bool is_new_ = false;
   data_format format_;
   std::optional<cluster_mark> mark_;

@@ -9,8 +9,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "millrace/runtime/unique_fd.h"
-
 namespace millrace::runtime {
 
 error file_error(int number, std::string_view doing, const std::string& path) {
@@ -21,6 +19,32 @@ error file_error(int number, std::string_view doing, const std::string& path) {
     code = errc::permission_denied;
   }
   return error{code, std::string{doing} + " " + path + ": " + std::strerror(number)};
+}
+
+result<unique_fd> open_plain(const std::string& path, int flags, links through) {
+  const auto no_file = [&](const char* what) {
+    return error{errc::failed_precondition, path + " is " + what + "; move it away"};
+  };
+  flags |= O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (through == links::refused ? O_NOFOLLOW : 0);
+  unique_fd file{::open(path.c_str(), flags, 0600)};
+  struct stat info {};
+  if (file.get() < 0 || ::fstat(file.get(), &info) != 0) {
+    const int number = errno;
+    if (number == ENOENT) {
+      return error{errc::not_found, path + " does not exist"};
+    }
+    if (number == ELOOP) {
+      return no_file("a symbolic link, not a file");
+    }
+    if (number == ENXIO || number == EISDIR) {  // a pipe or socket that nobody has; a directory
+      return no_file("not a file");
+    }
+    return file_error(number, "cannot open", path);
+  }
+  if (!S_ISREG(info.st_mode)) {
+    return no_file("not a file");
+  }
+  return file;
 }
 
 result<void> make_directory(const std::string& path) {
@@ -59,10 +83,11 @@ result<void> sync_directory(const std::string& path) {
 }
 
 result<void> write_file(const std::string& path, std::string_view contents) {
-  const unique_fd file{::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
-  if (file.get() < 0) {
-    return file_error(errno, "cannot make", path);
+  const auto opened = open_plain(path, O_WRONLY | O_CREAT | O_TRUNC);
+  if (!opened) {
+    return opened.error();
   }
+  const auto& file = *opened;
   while (!contents.empty()) {
     const auto count = ::write(file.get(), contents.data(), contents.size());
     if (count < 0) {
@@ -79,14 +104,12 @@ result<void> write_file(const std::string& path, std::string_view contents) {
   return {};
 }
 
-result<std::string> read_file(const std::string& path, std::size_t bytes_max) {
-  const unique_fd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.get() < 0) {
-    if (errno == ENOENT) {
-      return error{errc::not_found, path + " does not exist"};
-    }
-    return file_error(errno, "cannot open", path);
+result<std::string> read_file(const std::string& path, std::size_t bytes_max, links through) {
+  const auto opened = open_plain(path, O_RDONLY, through);
+  if (!opened) {
+    return opened.error();
   }
+  const auto& file = *opened;
   std::string contents(bytes_max, '\0');
   std::size_t size = 0;
   while (size < contents.size()) {

@@ -292,29 +292,23 @@ private:
   std::uint64_t count_ = 0;
 };
 
-lmdb_pages::~lmdb_pages() {
-  if (file_ >= 0) {
-    ::close(file_);
-  }
-}
-
 error lmdb_pages::damaged(std::uint64_t page, std::string_view what) const {
   return error{errc::storage_failed, path_ + " is damaged: page " + std::to_string(page) + ": " +
-                                         std::string{what} + "; " + std::string{damage_remedy}};
+                                         std::string{what} + "; " + remedy_};
 }
 
-result<std::unique_ptr<lmdb_pages>> lmdb_pages::open(const std::string& directory) {
+result<std::unique_ptr<lmdb_pages>> lmdb_pages::open(const std::string& directory,
+                                                     const char* remedy) {
   auto path = directory + "/data.mdb";
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) {
-    if (errno == ENOENT) {
-      return error{errc::not_found, path + " is missing; " + std::string{damage_remedy}};
-    }
-    return file_error(errno, "cannot open", path);
+  auto file = open_plain(path, O_RDONLY);
+  if (!file) {
+    return file.error().code() == errc::not_found
+               ? error{errc::not_found, path + " is missing; " + remedy}
+               : file.error();
   }
-  std::unique_ptr<lmdb_pages> pages{new lmdb_pages{std::move(path), file}};
+  std::unique_ptr<lmdb_pages> pages{new lmdb_pages{std::move(path), *std::move(file), remedy}};
   struct stat info {};
-  if (::fstat(file, &info) != 0) {
+  if (::fstat(pages->file_.get(), &info) != 0) {
     return file_error(errno, "cannot read", pages->path_);
   }
   pages->file_bytes_ = static_cast<std::uint64_t>(info.st_size);
@@ -327,7 +321,7 @@ result<std::unique_ptr<lmdb_pages>> lmdb_pages::open(const std::string& director
 result<void> lmdb_pages::read(std::uint64_t page, char* to, std::size_t bytes) const {
   auto at = static_cast<off_t>(page * page_bytes_);
   while (bytes > 0) {
-    const auto count = ::pread(file_, to, bytes, at);
+    const auto count = ::pread(file_.get(), to, bytes, at);
     if (count < 0) {
       if (errno == EINTR) {
         continue;
@@ -458,7 +452,7 @@ result<void> lmdb_pages::check_size(const std::vector<std::uint64_t>& free) cons
   return error{errc::storage_failed, path_ + " is damaged: it has " + std::to_string(file_bytes_) +
                                          " bytes and its meta page says " +
                                          std::to_string((last_page_ + 1) * page_bytes_) +
-                                         ", so it was cut short; " + std::string{damage_remedy}};
+                                         ", so it was cut short; " + remedy_};
 }
 
 result<std::optional<lmdb_tree>> lmdb_pages::find(std::string_view name) const {

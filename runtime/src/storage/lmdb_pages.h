@@ -21,9 +21,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "millrace/runtime/result.h"
+#include "millrace/runtime/unique_fd.h"
+#include "storage/storage_lost.h"
 
 namespace millrace::runtime {
 
@@ -51,12 +54,14 @@ public:
   using visitor = std::function<result<void>(std::string_view key, std::string_view value)>;
 
   /// Reads the meta pages of `directory`/data.mdb and walks its list of free pages and its main
-  /// tree's root. Errors: `not_found` (no file), `storage_failed` naming file, page and remedy.
-  [[nodiscard]] static result<std::unique_ptr<lmdb_pages>> open(const std::string& directory);
+  /// tree's root. Errors: `not_found` (no file), `storage_failed` naming file, page and `remedy`, a
+  /// literal.
+  [[nodiscard]] static result<std::unique_ptr<lmdb_pages>> open(
+      const std::string& directory, const char* remedy = damage_remedy.data());
 
   lmdb_pages(const lmdb_pages&) = delete;
   lmdb_pages& operator=(const lmdb_pages&) = delete;
-  ~lmdb_pages();
+  ~lmdb_pages() = default;
 
   [[nodiscard]] const lmdb_tree& main() const noexcept { return main_; }
 
@@ -74,7 +79,8 @@ public:
   [[nodiscard]] error damaged(std::uint64_t page, std::string_view what) const;
 
 private:
-  lmdb_pages(std::string path, int file) : path_(std::move(path)), file_(file) {}
+  lmdb_pages(std::string path, unique_fd file, const char* remedy)
+      : path_(std::move(path)), file_(std::move(file)), remedy_(remedy) {}
 
   class walker;
   struct meta;
@@ -88,7 +94,8 @@ private:
   [[nodiscard]] bool is_free(std::uint64_t page) const noexcept;
 
   std::string path_;
-  int file_;
+  unique_fd file_;
+  const char* remedy_;
   std::size_t page_bytes_ = 4096;
   std::uint64_t file_bytes_ = 0;
   std::uint64_t last_page_ = 0;

@@ -3,17 +3,23 @@
 #include "executor/process_executor.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <memory>
 
 #include "actors/executor/conformance.h"
 #include "executor/attempt_report.h"
+#include "executor/executor_name.h"
 #include "executor/worker.h"
 #include "folders.h"
+#include "millrace/actors/kept_logs.h"
 
 namespace millrace::actors::testing {
 namespace {
+
+namespace fs = std::filesystem;
 
 class process_lab final : public executor_lab {
 public:
@@ -86,6 +92,69 @@ TEST_CASE("an attempt that a slot is kept for has it until it is withdrawn") {
   CHECK(lab.heard().starts() == wanted);
   lab.free_slots();
   lab.heard().wait_for_end(early);
+}
+
+// Method: a pipe that nobody writes to, a link to a file with a name, and the file it is kept by.
+TEST_CASE("what a task puts in the place of the executor's name is neither waited for nor read") {
+  const millrace::testing::temporary_folder folder;
+  const auto file = folder.path / "name";
+  std::ofstream{folder.path / "secret"} << "secret\n";
+  SUBCASE("a pipe") {
+    REQUIRE(::mkfifo(file.c_str(), 0600) == 0);
+  }
+  SUBCASE("a link") {
+    fs::create_symlink(folder.path / "secret", file);
+  }
+  SUBCASE("nothing, and a pipe for the next name") {
+    REQUIRE(::mkfifo((file.string() + ".new").c_str(), 0600) == 0);
+  }
+  SUBCASE("nothing, and a link for the next name") {
+    fs::create_symlink(folder.path / "secret", file.string() + ".new");
+  }
+  executor_name name{folder.path};
+  CHECK(name.formerly() == "local");
+  name.keep("east");
+  CHECK(executor_name{folder.path}.formerly() == "east");
+  std::string kept;
+  std::getline(std::ifstream{folder.path / "secret"}, kept);
+  CHECK(kept == "secret");
+}
+
+TEST_CASE("kept logs are read through no link, and a pipe among them is not waited for") {
+  const millrace::testing::temporary_folder folder;
+  const auto run = [](char digit) {
+    return "00000000-0000-0000-0000-00000000000" + std::string(1, digit);
+  };
+  const auto log = [&](char digit, const char* stream) {
+    return folder.path / "logs" / run(digit) / (run(digit) + ".one.A1." + stream);
+  };
+  const auto outside = folder.path / "outside";
+  fs::create_directories(log('1', "").parent_path());
+  fs::create_directory(outside);
+  fs::create_directory(folder.path / "attempts");
+  for (const auto& file :
+       {log('1', "stdout"), outside / log('2', "stdout").filename(), outside / "stdout"}) {
+    std::ofstream{file} << "said\n";
+  }
+  REQUIRE(::mkfifo(log('1', "stderr").c_str(), 0600) == 0);
+  fs::create_directory_symlink(outside, log('2', "").parent_path());
+  fs::create_directory_symlink(outside, folder.path / "attempts" / (run('3') + ".one.A1"));
+  auto found = kept_logs(folder.path, run('1'));
+  REQUIRE(found.size() == 1);
+  CHECK(open_kept(found[0]));
+  CHECK(kept_logs(folder.path, run('2')).empty());
+  CHECK(kept_logs(folder.path, run('3')).empty());
+
+  // As if they had come between the list and the opening.
+  const auto refusal = [&found](const fs::path& file) {
+    found[0].file = file;
+    const auto opened = open_kept(found[0]);
+    REQUIRE_FALSE(opened);
+    return opened.error().text();
+  };
+  CHECK(refusal(log('1', "stderr")).ends_with(" is a pipe, not a file"));
+  CHECK(refusal(log('2', "stdout")).ends_with(" is a symbolic link, not a directory"));
+  CHECK(refusal(log('1', "gone")).ends_with(".gone has gone"));
 }
 
 // Method: logs that hold other than was written, as a full disk or a limit of logs leaves them.

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 
 #include "endless_writers.h"
 #include "millrace/runtime/clock.h"
+#include "storage/files.h"
 #include "storage/storage_lost.h"
 #include "storage_fixture.h"
 
@@ -198,6 +200,48 @@ TEST_CASE("a FORMAT that is not ours is refused") {
   }
   std::filesystem::remove(options.directory + "/FORMAT");
   CHECK(must_fail(options).code() == errc::failed_precondition);
+}
+
+// Method: a pipe that nobody writes to, and a link to a file outside.
+TEST_CASE("what is no file in a data directory is refused at once, by name, and left alone") {
+  for (const auto* name :
+       {"LOCK", "FORMAT", "CLUSTER", "checkpoint/data.mdb", "journal/data.mdb"}) {
+    for (const auto is_link : {false, true}) {
+      CAPTURE(name);
+      CAPTURE(is_link);
+      const scratch_directory scratch;
+      const auto options = small_options(scratch.data());
+      must_open(options);
+      const auto outside = scratch.root() + "/outside";
+      std::ofstream{outside} << "text";
+      const auto path = options.directory + "/" + name;
+      std::filesystem::remove(path);
+      if (is_link) {
+        std::filesystem::create_symlink(outside, path);
+      } else {
+        REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+      }
+      const auto failure = must_fail(options);
+      CHECK(failure.code() == errc::failed_precondition);
+      CHECK(
+          contains(failure.text(), path + (is_link ? " is a symbolic link, not a file; move it away"
+                                                   : " is not a file; move it away")));
+      std::ifstream file{outside};
+      CHECK(std::string{std::istreambuf_iterator<char>{file}, {}} == "text");
+    }
+  }
+}
+
+// As a CLUSTER that is written by way of a name beside it.
+TEST_CASE("a file is written into no pipe and through no link") {
+  const scratch_directory scratch;
+  const auto path = scratch.root() + "/file";
+  REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+  CHECK(write_file(path, "text").error().code() == errc::failed_precondition);
+  std::filesystem::remove(path);
+  std::filesystem::create_symlink(scratch.root() + "/outside", path);
+  CHECK(write_file(path, "text").error().code() == errc::failed_precondition);
+  CHECK_FALSE(std::filesystem::exists(scratch.root() + "/outside"));
 }
 
 TEST_CASE("making a directory that was cut short starts over") {
