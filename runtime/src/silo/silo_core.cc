@@ -14,6 +14,7 @@
 #include "cluster/cluster_node.h"
 #include "millrace/runtime/call_batch.h"
 #include "storage/replication.h"
+#include "storage/storage_warnings.h"
 
 namespace millrace::runtime::detail {
 
@@ -67,7 +68,11 @@ silo_core::silo_core(std::unique_ptr<storage> rows, silo_options options, const 
       watch_(*this),
       offload_threads_(options_.by_hand ? 0 : options_.offload_threads_max,
                        options_.offload_queue_max),
-      spares_(*this, options_.by_hand ? 0 : options_.spare_threads_max) {}
+      spares_(*this, options_.by_hand ? 0 : options_.spare_threads_max) {
+  if (auto* const warnings = dynamic_cast<storage_warnings*>(rows_.get())) {
+    warnings->warn_by([this](const std::string& line) { warn(line); });
+  }
+}
 
 silo_core::~silo_core() {
   stop(duration{});

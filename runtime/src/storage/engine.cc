@@ -13,6 +13,7 @@
 #include "storage/replica_table.h"
 #include "storage/row_prover.h"
 #include "storage/row_reader.h"
+#include "storage/storage_warnings.h"
 
 namespace millrace::runtime {
 namespace {
@@ -43,7 +44,7 @@ storage_options with_defaults(storage_options options) {
 // `scan` takes a fresh view for each page, so that no view is held while its caller works.
 constexpr std::size_t scan_page_rows = 256;
 
-class engine final : public storage, public replication {
+class engine final : public storage, public replication, public storage_warnings {
 public:
   engine(engine_parts parts, const storage_options& options)
       : parts_(std::move(parts)), options_(options), overlay_(parts_.format.partition_count) {
@@ -58,6 +59,9 @@ public:
 
   result<void> recover();
 
+  void warn_by(std::function<void(const std::string&)> to) override {
+    proof_->warn_by(std::move(to));
+  }
   void commit(std::unique_ptr<commit_request> request) override {
     writer_->commit(request.release());
   }

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include <cstdio>
+#include <utility>
 
 #include "storage/storage_lost.h"
 
@@ -12,6 +13,24 @@ namespace millrace::runtime {
 row_prover::row_prover(const checkpoint& rows, std::uint16_t partition_count)
     : checkpoint_(rows), states_(partition_count, state::unknown), left_(partition_count) {
   thread_ = std::jthread{[this] { run(); }};
+}
+
+void row_prover::warn_by(std::function<void(const std::string&)> to) {
+  const std::lock_guard lock{warn_mutex_};
+  warn_ = std::move(to);
+  for (const auto& line : untold_) {
+    warn_(line);
+  }
+  untold_.clear();
+}
+
+void row_prover::warn(std::string line) {
+  const std::lock_guard lock{warn_mutex_};
+  if (warn_) {
+    warn_(line);
+  } else {
+    untold_.push_back(std::move(line));
+  }
 }
 
 // From the last partition down: a silo that starts asks for them from the first one up.
@@ -36,6 +55,13 @@ void row_prover::prove(std::size_t partition) {
   if (!found) {
     storage_lost(found.error().text());
   }
+  if (found->damaged > 0) {
+    warn(
+        "rows do not match their checksums, and the actors that they belong to answer "
+        "storage_failed: " +
+        std::string{damage_remedy} + " damaged=" + std::to_string(found->damaged) +
+        " rows=" + std::to_string(found->count) + " partition=" + std::to_string(partition));
+  }
   lock.lock();
   take(partition, *found);
 }
@@ -43,11 +69,6 @@ void row_prover::prove(std::size_t partition) {
 void row_prover::take(std::size_t partition, const proven_rows& found) {
   if (found.damaged > 0) {
     damaged_rows_ += found.damaged;
-    std::fprintf(stderr,
-                 "millrace: %llu of %llu rows of partition %zu do not match their checksums; the "
-                 "actors that they belong to answer storage_failed; %s\n",
-                 static_cast<unsigned long long>(found.damaged),
-                 static_cast<unsigned long long>(found.count), partition, damage_remedy.data());
   }
   states_[partition] = state::proven;
   row_count_ += found.count;
@@ -79,6 +100,10 @@ void row_prover::stop() {
   const std::lock_guard lock{stop_mutex_};
   if (thread_.joinable()) {
     thread_.join();
+  }
+  const std::lock_guard warnings{warn_mutex_};
+  for (const auto& line : std::exchange(untold_, {})) {
+    std::fprintf(stderr, "millrace: %s\n", line.c_str());
   }
 }
 

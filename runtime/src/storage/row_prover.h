@@ -9,7 +9,9 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -25,6 +27,9 @@ public:
   row_prover(const row_prover&) = delete;
   row_prover& operator=(const row_prover&) = delete;
   ~row_prover() { stop(); }
+
+  /// See `storage_warnings`.
+  void warn_by(std::function<void(const std::string&)> to);
 
   /// Returns once the rows of `partition` are proven. Requires: the partition exists.
   /// Cost: one load once everything is proven.
@@ -56,6 +61,7 @@ private:
   void run();
   void prove(std::size_t partition);
   void take(std::size_t partition, const proven_rows& found);
+  void warn(std::string line);
 
   const checkpoint& checkpoint_;
   std::atomic<bool> all_proven_{false};
@@ -68,6 +74,9 @@ private:
   std::size_t left_;
   std::uint64_t row_count_ = 0;
   std::mutex stop_mutex_;
+  std::mutex warn_mutex_;
+  std::function<void(const std::string&)> warn_;
+  std::vector<std::string> untold_;
   std::jthread thread_;
 };
 

@@ -14,6 +14,7 @@
 
 #include "endless_writers.h"
 #include "millrace/runtime/clock.h"
+#include "millrace/runtime/silo.h"
 #include "storage/files.h"
 #include "storage/storage_lost.h"
 #include "storage_fixture.h"
@@ -275,6 +276,16 @@ TEST_CASE("a value that changed on the disk is an error and never data") {
   CHECK(contains(rows.error().text(), "checksum"));
   CHECK(scan_text(*store, 1, "").starts_with("storage_failed"));
   CHECK(rows_text(read_now(*store, 1, "good")) == "good=value");
+
+  std::vector<std::string> warned;
+  silo_options told;
+  told.warn = [&warned](std::string_view line) { warned.emplace_back(line); };
+  const silo here{std::move(store), told};
+  REQUIRE(warned.size() == 1);
+  CHECK(warned[0].starts_with("rows do not match their checksums, "));
+  CHECK(contains(warned[0], "millrace restore"));
+  CHECK(contains(warned[0], " damaged=1 "));
+  CHECK(warned[0].ends_with(" partition=1"));
 }
 
 TEST_CASE("a damaged row keeps nobody from one whose key it only begins with") {
