@@ -2,9 +2,11 @@
 #include "coordination/local_environment.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 
 #include "storage/files.h"
+#include "storage/lmdb_pages.h"
 
 namespace millrace::runtime {
 namespace {
@@ -15,8 +17,27 @@ constexpr std::size_t map_bytes = std::size_t{256} << 20U;
 constexpr std::size_t commit_bytes = std::size_t{64} << 10U;
 // Longer than it takes to kill who holds the lock.
 constexpr duration open_patience = std::chrono::seconds{10};
+// What operators do, see docs/operations.md.
+constexpr const char* remedy =
+    "stop its silos, then put back a copy of the directory, or move it away and begin the cluster "
+    "anew (`millrace silo --found-anew`, \"When the coordination store is lost\" in operations.md)";
 // Places among LMDB's readers that a process takes at once: its watcher's, and that of who asks.
 constexpr std::size_t reads_at_first = 2;
+
+// LMDB checks no page itself. Behind the writer's lock nobody changes one.
+result<void> prove(const lmdb_options& options) {
+  std::error_code unknown;
+  if (std::filesystem::file_size(options.directory + "/data.mdb", unknown) == 0) {
+    return {};  // who was making it has died
+  }
+  const auto pages = open_lmdb_pages(options);
+  if (!pages || *pages == nullptr) {
+    return pages ? result<void>{} : pages.error();
+  }
+  const auto seen = [](std::string_view, std::string_view) { return result<void>{}; };
+  const auto walked = (*pages)->walk((*pages)->main(), {}, seen);
+  return walked ? result<void>{} : walked.error();
+}
 
 }  // namespace
 
@@ -46,7 +67,12 @@ result<std::unique_ptr<local_environment>> local_environment::open(
 }
 
 result<void> local_environment::open_lmdb(const std::string& directory) {
-  auto env = lmdb_env::open({.directory = directory, .map_bytes = map_bytes}, 0, 0);
+  const lmdb_options options{
+      .directory = directory, .map_bytes = map_bytes, .must_exist = false, .remedy = remedy};
+  if (auto proven = prove(options); !proven) {
+    return proven;
+  }
+  auto env = lmdb_env::open(options, 0, 0);
   if (!env) {
     return env.error();
   }

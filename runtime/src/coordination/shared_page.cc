@@ -94,11 +94,11 @@ result<std::unique_ptr<shared_page>> shared_page::open(const std::string& direct
   static_assert(sizeof(layout) <= page_bytes);
   static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
   auto path = directory + "/LOCK";
-  unique_fd file{::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)};
+  auto file = open_plain(path, O_RDWR | O_CREAT);
   if (!file) {
-    return file_error(errno, "cannot open", path);
+    return file.error();
   }
-  std::unique_ptr<shared_page> page{new shared_page{std::move(path), std::move(file), self}};
+  std::unique_ptr<shared_page> page{new shared_page{std::move(path), *std::move(file), self}};
   struct statfs info {};
   if (::fstatfs(page->file_.get(), &info) != 0) {
     return file_error(errno, "cannot look at the file system of", page->path_);
@@ -122,6 +122,7 @@ shared_page::~shared_page() {
 }
 
 result<void> shared_page::enter() {
+  const mapped_section section{mapped_};
   is_first_ = ::flock(file_.get(), LOCK_EX | LOCK_NB) == 0;
   if (!is_first_) {
     if (auto shared = share(); !shared) {
@@ -176,6 +177,7 @@ result<void> shared_page::share() {
 }
 
 result<void> shared_page::check_whose() const {
+  const mapped_section section{mapped_};
   if (page_->magic != page_magic) {
     return error{errc::failed_precondition,
                  path_ + " is in use by another version of millrace: stop its silos first"};
@@ -191,6 +193,7 @@ result<void> shared_page::check_whose() const {
 
 result<void> shared_page::lock(const clock& clock, steady_time deadline,
                                const std::function<void(std::string_view)>& warn) {
+  const mapped_section section{mapped_};
   for (;;) {
     std::uint64_t holder = 0;
     if (page_->holder.compare_exchange_strong(holder, self_word_)) {
@@ -227,6 +230,7 @@ bool shared_page::has_waited_in_vain(std::uint64_t holder) noexcept {
 }
 
 void shared_page::unlock() noexcept {
+  const mapped_section section{mapped_};
   page_->releases.fetch_add(1);
   // Whoever was taken for dead wrongly has lost it, and must not free another's.
   auto self = self_word_;
@@ -237,6 +241,7 @@ void shared_page::unlock() noexcept {
 
 void shared_page::begin_session(std::size_t slot, std::uint64_t incarnation,
                                 steady_time expires_at) noexcept {
+  const mapped_section section{mapped_};
   auto& session = page_->sessions[slot];
   session.expires_at.store(0);
   session.incarnation.store(incarnation);
@@ -245,6 +250,7 @@ void shared_page::begin_session(std::size_t slot, std::uint64_t incarnation,
 
 bool shared_page::renew_session(std::size_t slot, std::uint64_t incarnation, steady_time now,
                                 duration ttl) noexcept {
+  const mapped_section section{mapped_};
   auto& session = page_->sessions[slot];
   auto expires_at = session.expires_at.load();
   if (session.incarnation.load() != incarnation || now.time_since_epoch().count() >= expires_at) {
@@ -256,6 +262,7 @@ bool shared_page::renew_session(std::size_t slot, std::uint64_t incarnation, ste
 
 bool shared_page::end_session_if_expired(std::size_t slot, std::uint64_t incarnation,
                                          steady_time now) noexcept {
+  const mapped_section section{mapped_};
   auto& session = page_->sessions[slot];
   auto expires_at = session.expires_at.load();
   if (session.incarnation.load() != incarnation || expires_at == 0) {
@@ -266,6 +273,7 @@ bool shared_page::end_session_if_expired(std::size_t slot, std::uint64_t incarna
 }
 
 void shared_page::end_session(std::size_t slot, std::uint64_t incarnation) noexcept {
+  const mapped_section section{mapped_};
   auto& session = page_->sessions[slot];
   if (session.incarnation.load() == incarnation) {
     session.expires_at.store(0);

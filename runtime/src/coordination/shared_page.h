@@ -24,6 +24,7 @@
 #include "millrace/runtime/clock.h"
 #include "millrace/runtime/result.h"
 #include "millrace/runtime/unique_fd.h"
+#include "storage/storage_lost.h"
 
 namespace millrace::runtime {
 
@@ -71,13 +72,20 @@ private:
   struct layout;
 
   shared_page(std::string path, unique_fd file, const process_identity& self)
-      : path_(std::move(path)), file_(std::move(file)), self_(self) {}
+      : path_(std::move(path)),
+        mapped_{path_.c_str(), remedy},
+        file_(std::move(file)),
+        self_(self) {}
   result<void> enter();
   result<void> share();
   [[nodiscard]] result<void> check_whose() const;
   [[nodiscard]] bool has_waited_in_vain(std::uint64_t holder) noexcept;
 
-  std::string path_;
+  static constexpr const char* remedy =
+      "stop the silos of this machine: the first one that starts makes it anew";
+
+  const std::string path_;
+  const mapped_file mapped_;
   unique_fd file_;
   process_identity self_;
   bool is_first_ = false;

@@ -44,20 +44,13 @@ void on_lmdb_assert(MDB_env* env, const char* text) {
   const char* directory = "";
   mdb_env_get_path(env, &directory);
   storage_lost(std::string{directory} + "/data.mdb is damaged: LMDB says \"" + text + "\"; " +
-               std::string{damage_remedy});
+               (mapped_file_in_use != nullptr ? mapped_file_in_use->remedy : damage_remedy.data()));
 }
 
 }  // namespace
 
-lmdb_section::lmdb_section(const lmdb_env& env) noexcept
-    : outer_(std::exchange(storage_file_in_use, env.directory().c_str())) {}
-
-lmdb_section::~lmdb_section() {
-  storage_file_in_use = outer_;
-}
-
 result<std::unique_ptr<lmdb_pages>> open_lmdb_pages(const lmdb_options& options) {
-  auto pages = lmdb_pages::open(options.directory);
+  auto pages = lmdb_pages::open(options.directory, options.remedy);
   if (!pages && pages.error().code() == errc::not_found) {
     if (options.must_exist) {
       return error{errc::storage_failed, pages.error().text()};
@@ -86,7 +79,7 @@ result<std::unique_ptr<lmdb_env>> lmdb_env::open(const lmdb_options& options, un
   if (const int rc = mdb_env_create(&raw); rc != MDB_SUCCESS) {
     return lmdb_error(rc, "cannot prepare", options.directory);
   }
-  std::unique_ptr<lmdb_env> env{new lmdb_env{options.directory, raw}};
+  std::unique_ptr<lmdb_env> env{new lmdb_env{options, raw}};
   const lmdb_section section{*env};
   mdb_env_set_assert(raw, on_lmdb_assert);
   int rc = mdb_env_set_mapsize(raw, options.map_bytes);

@@ -17,6 +17,7 @@
 
 #include "millrace/runtime/result.h"
 #include "storage/lmdb_pages.h"
+#include "storage/storage_lost.h"
 
 namespace millrace::runtime {
 
@@ -25,6 +26,7 @@ struct lmdb_options {
   std::string directory;
   std::size_t map_bytes = std::size_t{64} << 30U;  ///< Address space; the file grows as needed.
   bool must_exist = false;  ///< It is part of a data directory that was made before.
+  const char* remedy = damage_remedy.data();  ///< What to do when it is damaged; a literal.
 };
 
 /// The pages of an environment that is there, null for one that is still to be made.
@@ -68,6 +70,7 @@ public:
 
   [[nodiscard]] MDB_env* env() const noexcept { return env_; }
   [[nodiscard]] const std::string& directory() const noexcept { return directory_; }
+  [[nodiscard]] const mapped_file& file() const noexcept { return file_; }
 
   [[nodiscard]] result<lmdb_txn> begin_write();
   [[nodiscard]] result<lmdb_txn> begin_read() const;
@@ -103,11 +106,17 @@ public:
 private:
   void find_map();
 
-  lmdb_env(std::string directory, MDB_env* env) : directory_(std::move(directory)), env_(env) {}
+  lmdb_env(const lmdb_options& options, MDB_env* env)
+      : directory_(options.directory),
+        path_(directory_ + "/data.mdb"),
+        file_{path_.c_str(), options.remedy},
+        env_(env) {}
 
   void reserve() noexcept;
 
-  std::string directory_;
+  const std::string directory_;
+  const std::string path_;
+  const mapped_file file_;
   MDB_env* env_;
   std::atomic<std::uint64_t> reserved_end_{0};
   std::size_t page_bytes_ = 4096;
@@ -116,17 +125,10 @@ private:
   std::size_t written_ = 0;  // since pages were let go; the writer's
 };
 
-/// While one exists, its thread works on mapped pages of `env`: a signal that a damaged or lost
-/// page causes is storage's, and ends the process with a line (`watch_storage_signals`).
-class lmdb_section {
+/// A section of an environment's file.
+class lmdb_section : mapped_section {
 public:
-  explicit lmdb_section(const lmdb_env& env) noexcept;
-  lmdb_section(const lmdb_section&) = delete;
-  lmdb_section& operator=(const lmdb_section&) = delete;
-  ~lmdb_section();
-
-private:
-  const char* outer_;
+  explicit lmdb_section(const lmdb_env& env) noexcept : mapped_section(env.file()) {}
 };
 
 }  // namespace millrace::runtime

@@ -13,7 +13,7 @@
 
 namespace millrace::runtime {
 
-constinit thread_local const char* storage_file_in_use = nullptr;
+constinit thread_local const mapped_file* mapped_file_in_use = nullptr;
 
 namespace {
 
@@ -32,13 +32,13 @@ const char* name_of(int number) noexcept {
 // A signal of a page that is damaged or that the disk does not give ends the process with a line;
 // any other goes the way that it went before.
 void on_signal(int number, siginfo_t* info, void*) noexcept {
-  if (storage_file_in_use != nullptr) {
+  if (const auto* const file = mapped_file_in_use; file != nullptr) {
     write_text("millrace: storage lost, stopping at once: ");
-    write_text(storage_file_in_use);
-    write_text("/data.mdb: a page is damaged, or the disk does not give it (");
+    write_text(file->path);
+    write_text(": a page is damaged, or the disk does not give it (");
     write_text(name_of(number));
     write_text("); ");
-    write_text(damage_remedy.data());  // a literal, so it ends with a zero
+    write_text(file->remedy);
     write_text("\n");
     ::_exit(storage_lost_status);
   }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string_view>
+#include <utility>
 
 namespace millrace::runtime {
 
@@ -18,8 +19,27 @@ inline constexpr std::string_view damage_remedy =
 /// answered and no read may be served. What was acknowledged before is on the disk.
 [[noreturn]] void storage_lost(std::string_view why) noexcept;
 
-/// The directory of the mapped file that this thread reads or writes now; null for none. See
-/// `lmdb_section` and `watch_storage_signals`.
-extern constinit thread_local const char* storage_file_in_use;
+/// A file that is mapped, and what to do when it is damaged. Both end with a zero.
+struct mapped_file {
+  const char* path;
+  const char* remedy = damage_remedy.data();
+};
+
+/// The one that this thread reads or writes now; null for none. See `watch_storage_signals`.
+extern constinit thread_local const mapped_file* mapped_file_in_use;
+
+/// While one exists, its thread works on mapped pages of `file`: a signal that a damaged or lost
+/// page causes is storage's, and ends the process with a line. Ownership: `file` outlives it.
+class mapped_section {
+public:
+  explicit mapped_section(const mapped_file& file) noexcept
+      : outer_(std::exchange(mapped_file_in_use, &file)) {}
+  mapped_section(const mapped_section&) = delete;
+  mapped_section& operator=(const mapped_section&) = delete;
+  ~mapped_section() { mapped_file_in_use = outer_; }
+
+private:
+  const mapped_file* outer_;
+};
 
 }  // namespace millrace::runtime

@@ -11,6 +11,9 @@
 
 #include <atomic>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <optional>
 #include <random>
 
 #include "cas_history.h"
@@ -18,7 +21,9 @@
 #include "coordination/local_environment.h"
 #include "coordination/local_watcher.h"
 #include "coordination/shared_page.h"
+#include "millrace/runtime/storage.h"
 #include "providers.h"
+#include "storage/storage_lost.h"
 
 namespace millrace::runtime {
 namespace {
@@ -466,6 +471,102 @@ TEST_CASE("a session that has ended is not renewed, not even by who renews late"
   CHECK(page.renew_session(5, 18, start, 2s));
   page.end_session(5, 18);
   CHECK_FALSE(page.renew_session(5, 18, start, 2s));
+}
+
+// A store with a few records, that nobody uses.
+void make_store(const std::string& directory) {
+  const auto environment =
+      local_environment::open(directory, *this_process(), the_clock(), say_nothing);
+  REQUIRE(environment);
+  for (unsigned each = 0; each < 200; ++each) {
+    const auto writer = (*environment)->begin_write(soon());
+    REQUIRE(writer);
+    auto made = record(0, 1);
+    made.partition = partition_id{static_cast<std::uint16_t>(each)};
+    made.version = (*writer)->rows(coordination_protocol).revision();
+    REQUIRE((*writer)->rows(coordination_protocol).put(made));
+    REQUIRE((*writer)->commit());
+  }
+}
+
+// Method: the file cut at a few places, and a few hundred single bytes of it changed; all that is
+// there is read then. A process that ends fails the test.
+TEST_CASE("a damaged store is refused with its file and what operators do, or read to the end") {
+  const local_provider provider;
+  const std::string directory{provider.folder.path};
+  make_store(directory);
+  const auto file = directory + "/data.mdb";
+  std::string sound;
+  {
+    std::ifstream in{file, std::ios::binary};
+    sound.assign(std::istreambuf_iterator<char>{in}, {});
+  }
+  const auto refusal_of = [&](const std::string& bytes) -> std::optional<error> {
+    std::ofstream{file, std::ios::binary | std::ios::trunc} << bytes;
+    const auto opened =
+        local_environment::open(directory, *this_process(), the_clock(), say_nothing);
+    if (!opened) {
+      return opened.error();
+    }
+    const auto reader = (*opened)->begin_read(soon());
+    REQUIRE(reader);
+    static_cast<void>((*reader)->rows(coordination_protocol).partitions(0));
+    return std::nullopt;
+  };
+  for (const auto kept : {std::size_t{4096}, sound.size() / 2, sound.size() - 4096}) {
+    const auto refused = refusal_of(sound.substr(0, kept));
+    REQUIRE(refused);
+    CHECK(refused->code() == errc::storage_failed);
+    CHECK(refused->text().find(file + " is damaged: ") != std::string::npos);
+    CHECK(refused->text().find("millrace silo --found-anew") != std::string::npos);
+    CHECK(refused->text().find("millrace restore") == std::string::npos);
+  }
+  std::mt19937 random{9};
+  int refused = 0;
+  for (int round = 0; round < 300; ++round) {
+    auto bytes = sound;
+    auto& one = bytes[random() % bytes.size()];
+    one = static_cast<char>(one ^ static_cast<char>(1U << random() % 8));
+    refused += refusal_of(bytes) ? 1 : 0;
+  }
+  CHECK(refused > 0);
+  CHECK_FALSE(refusal_of(sound));
+  CHECK_FALSE(refusal_of(""));  // as when its making was cut short
+}
+
+TEST_CASE("a shared page that is taken away ends the process with a line") {
+  const local_provider provider;
+  const std::string directory{provider.folder.path};
+  int said[2];
+  REQUIRE(::pipe(said) == 0);
+  const auto pid = ::fork();
+  if (pid == 0) {
+    ::dup2(said[1], STDERR_FILENO);
+    watch_storage_signals();
+    const auto environment =
+        local_environment::open(directory, *this_process(), the_clock(), say_nothing);
+    if (!environment || ::truncate((directory + "/LOCK").c_str(), 0) != 0) {
+      ::_exit(1);
+    }
+    static_cast<void>((*environment)->page().renew_session(0, 1, the_clock().steady(), 1s));
+    ::_exit(2);
+  }
+  ::close(said[1]);
+  std::string line;
+  char piece[256];
+  for (auto count = ::read(said[0], piece, sizeof piece); count > 0;
+       count = ::read(said[0], piece, sizeof piece)) {
+    line.append(piece, static_cast<std::size_t>(count));
+  }
+  ::close(said[0]);
+  int status = 0;
+  REQUIRE(::waitpid(pid, &status, 0) == pid);
+  REQUIRE(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == storage_lost_status);
+  CHECK(line == "millrace: storage lost, stopping at once: " + directory +
+                    "/LOCK: a page is damaged, or the disk does not give it (SIGBUS); stop the "
+                    "silos of this machine: the first one that starts makes it anew\n");
+  CHECK(local_environment::open(directory, *this_process(), the_clock(), say_nothing));
 }
 
 }  // namespace
