@@ -2,8 +2,8 @@
 // Run model: what a run must do, told a second time and as plainly as can be.
 //
 // It knows the rules of run_graph.h for tasks with needs, `run_on`, conditions, fan-outs and their
-// bounds, and looks at every task at every event, whatever that costs. It does not choose what
-// starts: it is told, and checks that this may be so.
+// bounds, for approvals and hooks, and looks at every task at every event, whatever that costs. It
+// does not choose what starts: it is told, and checks that this may be so.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -31,10 +31,15 @@ struct modelled_task {
   std::optional<std::size_t> max_parallel;
   std::size_t allow_failures = 0;
   bool fail_fast = false;
+  bool asks = false;  ///< A person: it is an approval.
+  std::vector<hook_event> hooks;
+  std::optional<hook_event> follows;  ///< It is a hook.
+  std::optional<std::size_t> owner;   ///< Of a hook; nothing: the run.
 };
 
 struct modelled_pipeline {
   std::vector<modelled_task> tasks;
+  std::vector<hook_event> hooks;
   std::optional<std::size_t> max_parallel;
   bool fail_fast = false;
 };
@@ -43,7 +48,8 @@ class run_model {
 public:
   using rows = std::map<std::string, task_state>;
 
-  explicit run_model(modelled_pipeline of) : of_(std::move(of)), nodes_(of_.tasks.size()) {
+  explicit run_model(modelled_pipeline of)
+      : of_(with_hooks(std::move(of))), nodes_(of_.tasks.size()) {
     look();
   }
 
@@ -59,10 +65,11 @@ public:
     CHECK(active() <= of_.max_parallel.value_or(active()));
   }
 
-  void ended(const std::string& name, task_state state) {
+  void ended(const std::string& name, task_state state, attempted tried) {
     const auto [at, index] = place(name);
     auto& node = nodes_[at];
     node.states[index] = state;
+    node.tried = node.tried || tried == attempted::yes;
     if (is_failure(state) && of_.tasks[at].fail_fast && node.states.size() > 1 &&
         failed(at) > of_.tasks[at].allow_failures) {
       cancel_waiting(at);
@@ -70,7 +77,8 @@ public:
     look();
   }
 
-  void stop(stop_reach reach) {
+  void stop(stop_reach reach, run_state end) {
+    stop_end_ = stopping_ ? stop_end_ : end;
     stopping_ = reach;
     withdraw();
     look();
@@ -94,6 +102,7 @@ public:
             old.states.begin(), old.states.end(),
             [](auto state) { return state != task_state::SUCCEEDED; }, task_state::WAITING);
         nodes_[at].kept = std::move(old.states);
+        nodes_[at].tried = passed_any(nodes_[at].kept);
       }
     }
     look();
@@ -118,12 +127,11 @@ public:
 
   /// Whether something waits that no bound holds up: then the run has forgotten it.
   bool forgets() const {
-    if (active() >= of_.max_parallel.value_or(start_window)) {
-      return false;
-    }
+    const auto is_full = active() >= of_.max_parallel.value_or(start_window);
     for (std::size_t at = 0; at < nodes_.size(); ++at) {
       const auto& states = nodes_[at].states;
-      if (nodes_[at].opened && active(at) < of_.tasks[at].max_parallel.value_or(start_window) &&
+      if (nodes_[at].opened && (!is_full || of_.tasks[at].asks) &&
+          active(at) < of_.tasks[at].max_parallel.value_or(start_window) &&
           std::count(states.begin(), states.end(), task_state::WAITING) > 0) {
         return true;
       }
@@ -142,7 +150,7 @@ public:
 
   run_state outcome() const {
     if (stopping_) {
-      return run_state::CANCELLED;
+      return stop_end_;
     }
     for (std::size_t at = 0; at < nodes_.size(); ++at) {
       const auto state = outcome(at);
@@ -159,7 +167,65 @@ private:
     std::vector<task_state> states;   // of its instances, once opened
     std::optional<task_state> whole;  // it was settled without any
     std::vector<task_state> kept;     // of an earlier try
+    bool tried = false;               // a command of one of them has begun
   };
+
+  // Hooks are tasks behind all others: each needs what it follows, and the last one the rest, too.
+  static modelled_pipeline with_hooks(modelled_pipeline of) {
+    const auto add = [&](std::optional<std::size_t> owner, const std::vector<hook_event>& events) {
+      std::vector<std::size_t> needs;
+      for (std::size_t at = 0; at < of.tasks.size(); ++at) {
+        if (!owner || owner == at) {
+          needs.push_back(at);
+        }
+      }
+      const auto first = of.tasks.size();
+      for (const auto on :
+           {hook_event::success, hook_event::failure, hook_event::cancel, hook_event::any}) {
+        if (std::count(events.begin(), events.end(), on) > 0) {
+          modelled_task hook;
+          hook.name = (owner ? of.tasks[*owner].name + "." : "") + std::string{to_string(on)};
+          hook.needs = needs;
+          for (auto near = first; on == hook_event::any && near < of.tasks.size(); ++near) {
+            hook.needs.push_back(near);
+          }
+          hook.follows = on;
+          hook.owner = owner;
+          of.tasks.push_back(std::move(hook));
+        }
+      }
+    };
+    const auto count = of.tasks.size();
+    for (std::size_t at = 0; at < count; ++at) {
+      add(at, std::vector{of.tasks[at].hooks});
+    }
+    add(std::nullopt, of.hooks);
+    return of;
+  }
+
+  static bool passed_any(const std::vector<task_state>& states) {
+    return std::count(states.begin(), states.end(), task_state::SUCCEEDED) > 0;
+  }
+
+  // The end that a hook follows; nothing where nothing had begun.
+  std::optional<hook_event> event_for(const modelled_task& hook) const {
+    if (!hook.owner) {
+      const auto state = outcome();
+      return state == run_state::SUCCEEDED   ? hook_event::success
+             : state == run_state::CANCELLED ? hook_event::cancel
+                                             : hook_event::failure;
+    }
+    const auto state = outcome(*hook.owner);
+    if (state == task_state::SUCCEEDED) {
+      return hook_event::success;
+    }
+    if (is_failure(state)) {
+      return hook_event::failure;
+    }
+    return state == task_state::CANCELLED && nodes_[*hook.owner].tried
+               ? std::optional{hook_event::cancel}
+               : std::nullopt;
+  }
 
   std::pair<std::size_t, std::size_t> place(const std::string& name) const {
     const auto bracket = name.find('[');
@@ -178,7 +244,7 @@ private:
   std::size_t active() const {
     std::size_t all = 0;
     for (std::size_t at = 0; at < nodes_.size(); ++at) {
-      all += active(at);
+      all += of_.tasks[at].asks ? 0 : active(at);
     }
     return all;
   }
@@ -188,8 +254,9 @@ private:
   }
 
   bool done(std::size_t at) const {
-    const auto& [opened, states, whole, kept] = nodes_[at];
-    return whole || (opened && std::all_of(states.begin(), states.end(), is_terminal));
+    const auto& node = nodes_[at];
+    return node.whole ||
+           (node.opened && std::all_of(node.states.begin(), node.states.end(), is_terminal));
   }
   task_state outcome(std::size_t at) const {
     if (nodes_[at].whole) {
@@ -202,9 +269,7 @@ private:
         return worst;
       }
     }
-    return std::count(states.begin(), states.end(), task_state::SUCCEEDED) > 0
-               ? task_state::SUCCEEDED
-               : task_state::SKIPPED;
+    return passed_any(states) ? task_state::SUCCEEDED : task_state::SKIPPED;
   }
   bool passes(std::size_t at) const {
     const auto state = outcome(at);
@@ -218,7 +283,7 @@ private:
     if (stopping_ == stop_reach::everything) {
       return true;
     }
-    return (stopping_ || failing_) && rule != trigger_rule::always &&
+    return (stopping_ || failing_) && rule != trigger_rule::always && !of_.tasks[at].follows &&
            (stopping_ || rule != trigger_rule::failure);
   }
 
@@ -239,7 +304,8 @@ private:
     for (bool changed = true; changed;) {
       changed = false;
       for (std::size_t at = 0; at < nodes_.size(); ++at) {
-        if (of_.fail_fast && !stopping_ && !failing_ && done(at) && fails(at)) {
+        if (of_.fail_fast && !stopping_ && !failing_ && done(at) && fails(at) &&
+            !of_.tasks[at].follows) {
           failing_ = true;
           withdraw();
         }
@@ -258,7 +324,7 @@ private:
   void judge(std::size_t at) {
     auto& node = nodes_[at];
     const auto& task = of_.tasks[at];
-    const auto had = std::count(node.kept.begin(), node.kept.end(), task_state::SUCCEEDED) > 0;
+    const auto had = passed_any(node.kept);
     if (!had) {
       node.whole = withdrawn(at) ? std::optional{task_state::CANCELLED} : refusal(task);
       if (!node.whole && task.width == 0) {
@@ -277,6 +343,11 @@ private:
   }
 
   std::optional<task_state> refusal(const modelled_task& task) const {
+    if (task.follows) {
+      const auto event = event_for(task);
+      const auto starts = event && (task.follows == hook_event::any || task.follows == event);
+      return starts ? std::nullopt : std::optional{task_state::SKIPPED};
+    }
     std::size_t passed = 0;
     std::size_t failed = 0;
     std::size_t skipped = 0;
@@ -307,6 +378,7 @@ private:
   modelled_pipeline of_;
   std::vector<progress> nodes_;
   std::optional<stop_reach> stopping_;
+  run_state stop_end_ = run_state::CANCELLED;
   bool failing_ = false;
 };
 

@@ -26,6 +26,19 @@ private:
   std::mt19937 numbers_;
 };
 
+std::vector<hook_event> random_hooks(dice& roll) {
+  std::vector<hook_event> made;
+  if (roll.one_in(3)) {
+    for (const auto on :
+         {hook_event::success, hook_event::failure, hook_event::cancel, hook_event::any}) {
+      if (roll.one_in(2)) {
+        made.push_back(on);
+      }
+    }
+  }
+  return made;
+}
+
 modelled_pipeline random_pipeline(dice& roll) {
   modelled_pipeline made;
   made.fail_fast = roll.one_in(4);
@@ -54,7 +67,11 @@ modelled_pipeline random_pipeline(dice& roll) {
                   : task.needs.empty() ? condition::never
                                        : condition::first_need_succeeded;
     }
+    task.asks = roll.one_in(4);
+    task.allow_failures = task.asks ? 0 : task.allow_failures;  // which approvals have not
+    task.hooks = random_hooks(roll);
   }
+  made.hooks = random_hooks(roll);
   return made;
 }
 
@@ -75,13 +92,22 @@ std::string list_of(std::size_t count, const std::function<std::string(std::size
   return made + "]";
 }
 
+std::string yaml_of(const std::vector<hook_event>& hooks, const std::string& indent) {
+  std::string text;
+  for (const auto on : hooks) {
+    text.append(indent).append(to_string(on)).append(": x\n");
+  }
+  return text;
+}
+
 std::string yaml_of(const modelled_pipeline& of) {
-  std::string text = "name: random\n";
+  std::string text = "name: random\n" + yaml_of(of.hooks, "");
   text += of.fail_fast ? "fail_fast: true\n" : "";
   text += of.max_parallel ? "max_parallel: " + std::to_string(*of.max_parallel) + "\n" : "";
   text += "tasks:\n";
   for (const auto& task : of.tasks) {
-    text += "  - name: " + task.name + "\n    run: x\n    run_on: " + text_of(task.rule) + "\n";
+    text += "  - name: " + task.name + (task.asks ? "\n    approval: x" : "\n    run: x") +
+            "\n    run_on: " + text_of(task.rule) + "\n" + yaml_of(task.hooks, "    ");
     text += "    needs: " +
             list_of(task.needs.size(), [&](auto at) { return of.tasks[task.needs[at]].name; }) +
             "\n";
@@ -139,7 +165,7 @@ std::string text_of(const run_model::rows& rows) {
 class compared_run {
 public:
   compared_run(const modelled_pipeline& of, dice& roll)
-      : roll_(roll), run_(yaml_of(of)), model_(of), tasks_(of.tasks.size()) {
+      : roll_(roll), of_(of), run_(yaml_of(of)), model_(of) {
     compare();
   }
 
@@ -156,10 +182,10 @@ public:
   void retry() {
     std::set<std::size_t> from;
     std::vector<std::uint32_t> positions;
-    for (std::size_t at = 0; at < tasks_; ++at) {
+    for (std::size_t at = 0; at < of_.tasks.size(); ++at) {
       if (roll_.one_in(4)) {
         from.insert(at);
-        positions.push_back(static_cast<std::uint32_t>(at));
+        positions.push_back(*run_.graph_.find(of_.tasks[at].name));
       }
     }
     run_.retry(positions);
@@ -174,8 +200,11 @@ private:
     }
     if (roll_.one_in(30)) {
       const auto reach = roll_.one_in(3) ? stop_reach::everything : stop_reach::ordinary;
-      run_.stop(reach);
-      model_.stop(reach);
+      const auto end = run_.stopping_    ? run_.stop_end_  // of the first stop
+                       : roll_.one_in(3) ? run_state::TIMED_OUT
+                                         : run_state::CANCELLED;
+      run_.stop(reach, end);
+      model_.stop(reach, end);
     } else {
       const auto names = run_.running();
       const auto name =
@@ -185,9 +214,12 @@ private:
                                                          task_state::TIMED_OUT, task_state::LOST,
                                                          task_state::CANCELLED})
                              : task_state::SUCCEEDED;
+      const auto tried = state == task_state::CANCELLED && roll_.one_in(2)
+                             ? attempted::no  // in a queue
+                             : attempted::yes;
       known_.erase(name);
-      run_.end(name, state);
-      model_.ended(name, state);
+      run_.end(name, state, {}, {}, no_exit_code, tried);
+      model_.ended(name, state, tried);
     }
     compare();
   }
@@ -204,9 +236,9 @@ private:
   }
 
   dice& roll_;
+  const modelled_pipeline& of_;
   played_run run_;
   run_model model_;
-  std::size_t tasks_;
   names known_;  // those that the model knows to run
 };
 
