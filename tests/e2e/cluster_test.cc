@@ -9,52 +9,16 @@
 #include <chrono>
 #include <fstream>
 #include <iterator>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
-#include "process.h"
+#include "e2e/dev_cluster.h"
 #include "runtime/coordination/etcd_server.h"
 
 namespace millrace::testing {
 namespace {
 
 using namespace std::chrono_literals;
-
-// What `dev --silos` has printed of each of its processes.
-struct dev_lines {
-  std::string url;
-  std::map<std::string, pid_t> pids;
-};
-
-dev_lines parse(const std::string& printed) {
-  dev_lines lines;
-  std::istringstream words{printed};
-  std::string word;
-  while (words >> word) {
-    std::string name;
-    std::string pid;
-    if (word == "gateway") {
-      words >> lines.url >> pid >> lines.pids["gateway"];
-    } else if (word == "silo") {
-      words >> name >> pid;
-      words >> lines.pids[name];
-    }
-  }
-  return lines;
-}
-
-// Asks until the answer has that text; a minute is more than any takeover takes.
-bool becomes(const std::vector<std::string>& asked, const std::string& text) {
-  const auto end = std::chrono::steady_clock::now() + 60s;
-  while (std::chrono::steady_clock::now() < end) {
-    if (millrace(asked).output.find(text) != std::string::npos) {
-      return true;
-    }
-  }
-  return false;
-}
 
 TEST_CASE("a cluster on this machine goes on when one of its silos is killed") {
   temporary_folder folder;
