@@ -90,7 +90,7 @@ result<storage_check> check_storage(const std::string& directory) {
     counted = copies ? result<void>{} : result<void>{copies.error()};
   }
   if (!counted) {
-    found.faults.push_back(opened->journal_path() + ": " + counted.error().text());
+    found.faults.push_back(opened->journal_path() + "/data.mdb: " + counted.error().text());
   }
   return found;
 }

@@ -153,6 +153,7 @@ public:
 
 private:
   [[nodiscard]] result<void> check_whole();
+  [[nodiscard]] error of_journal(const error& why) const;
 
   engine_parts parts_;
   const storage_options options_;
@@ -165,6 +166,13 @@ private:
   std::unique_ptr<row_reader> reader_;
 };
 
+// What is wrong with what the journal holds, with its file.
+error engine::of_journal(const error& why) const {
+  return parts_.directory
+             ? error{why.code(), parts_.directory->journal_path() + "/data.mdb: " + why.text()}
+             : why;
+}
+
 result<void> engine::recover() {
   auto progress = parts_.rows->progress();
   if (!progress) {
@@ -173,7 +181,7 @@ result<void> engine::recover() {
   const auto now = options_.time->steady();
   auto copies = recover_copies(*parts_.entries, *progress, partition_count(), now);
   if (!copies) {
-    return copies.error();
+    return of_journal(copies.error());
   }
   found_data_ = parts_.rows->row_count() > 0;
   for (auto& each : *copies) {
@@ -183,8 +191,9 @@ result<void> engine::recover() {
     }
     if (is_void(each.state())) {
       return error{errc::failed_precondition,
-                   "a partition was being filled by other silos of a cluster; open it as a silo of "
-                   "that cluster"};
+                   options_.directory +
+                       ": a partition was being filled by other silos of a cluster; open it as a "
+                       "silo of that cluster"};
     }
     take_over_alone(each, now);
   }
@@ -193,7 +202,7 @@ result<void> engine::recover() {
     overlay_.apply(entry.partition, entry.ops);
   });
   if (!applied) {
-    return applied;
+    return of_journal(applied.error());
   }
   auto snapshot = parts_.rows->open_snapshot();
   if (!snapshot) {
@@ -346,48 +355,59 @@ result<std::unique_ptr<storage>> make_engine(engine_parts parts, const storage_o
   return std::unique_ptr<storage>{std::move(made)};
 }
 
+namespace {
+
+result<std::unique_ptr<storage>> open_parts(data_directory directory,
+                                            const storage_options& options) {
+  const bool must_exist = !directory.is_new();
+  auto entries = open_lmdb_journal({directory.journal_path(), options.map_bytes, must_exist});
+  if (!entries) {
+    return entries.error();
+  }
+  auto rows = open_lmdb_checkpoint({directory.checkpoint_path(), options.map_bytes, must_exist});
+  if (!rows) {
+    return rows.error();
+  }
+  if (directory.format().version == data_format_without_digests) {
+    if (auto adopted = (*rows)->adopt(); !adopted) {
+      return adopted.error();
+    }
+  }
+  if (directory.is_new() || directory.needs_conversion()) {
+    auto made = make_copies(**entries, **rows, directory.format().partition_count);
+    if (!made) {
+      return error{made.error().code(), options.directory + ": " + made.error().text()};
+    }
+  }
+  if (auto finished = directory.finish(); !finished) {
+    return finished.error();
+  }
+  auto format = directory.format();
+  return make_engine(
+      {std::move(directory), std::move(format), std::move(*entries), std::move(*rows)}, options);
+}
+
+}  // namespace
+
 result<std::unique_ptr<storage>> open_storage(const storage_options& wanted) {
   const auto options = with_defaults(wanted);
   auto directory = data_directory::open(options.directory, options.partition_count);
   if (!directory) {
     return directory.error();
   }
-  if (const auto& mark = directory->mark(); mark && !options.in_cluster) {
+  const auto mark = directory->mark();
+  if (mark && !options.in_cluster) {
     return error{errc::failed_precondition,
                  options.directory + " holds silo '" + mark->silo + "' of the cluster " +
                      mark->cluster_id + " (" + options.directory +
                      "/CLUSTER): what it has may be behind what its cluster has acknowledged; "
                      "start it as that silo of that cluster, or name another directory"};
   }
-  const bool must_exist = !directory->is_new();
-  auto entries = open_lmdb_journal({directory->journal_path(), options.map_bytes, must_exist});
-  if (!entries) {
-    return entries.error();
-  }
-  auto rows = open_lmdb_checkpoint({directory->checkpoint_path(), options.map_bytes, must_exist});
-  if (!rows) {
-    return rows.error();
-  }
-  if (directory->format().version == data_format_without_digests) {
-    if (auto adopted = (*rows)->adopt(); !adopted) {
-      return adopted.error();
-    }
-  }
-  if (directory->is_new() || directory->needs_conversion()) {
-    auto made = make_copies(**entries, **rows, directory->format().partition_count);
-    if (!made) {
-      return error{made.error().code(), options.directory + ": " + made.error().text()};
-    }
-  }
-  if (auto finished = directory->finish(); !finished) {
-    return finished.error();
-  }
-  auto format = directory->format();
-  engine_parts parts{std::move(*directory), std::move(format), std::move(*entries),
-                     std::move(*rows)};
-  auto opened = make_engine(std::move(parts), options);
-  if (!opened) {
-    return error{opened.error().code(), options.directory + ": " + opened.error().text()};
+  auto opened = open_parts(*std::move(directory), options);
+  if (!opened && opened.error().code() == errc::storage_failed && mark) {
+    return error{errc::storage_failed,
+                 opened.error().text() + "; here: `rm -r " + options.directory +
+                     "`, while `millrace cluster health` says that others serve every partition"};
   }
   return opened;
 }

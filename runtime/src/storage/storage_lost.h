@@ -12,7 +12,8 @@ inline constexpr int storage_lost_status = 74;
 
 /// What every text about a damaged file ends with.
 inline constexpr std::string_view damage_remedy =
-    "`millrace check` reads all of it, `millrace restore` puts back a backup";
+    "`millrace check` reads all of it; a silo by itself gets back a backup by `millrace restore`, "
+    "one of a cluster makes new copies when it starts with an empty directory";
 
 /// Says why on standard error and ends the process at once, without destructors and without
 /// another write: after a failed flush nobody knows what is on the disk, so no commit may be
