@@ -152,57 +152,6 @@ TEST_CASE("a silo is killed while another joins, and both are seen to") {
   CHECK(cluster.until_whole());
 }
 
-// Goal: a failover of everything leaves each key with what was acknowledged, and with no more than
-// was asked for.
-// Method: random kills, stops and starts of up to five silos, two beyond which are always up, with
-// increments between; MILLRACE_ROUNDS for more, MILLRACE_SEED for others.
-TEST_CASE("random starts, stops and kills under load lose nothing") {
-  const auto number_of = [](const char* name, int otherwise) {
-    const auto* const given = std::getenv(name);
-    return given != nullptr ? std::atoi(given) : otherwise;
-  };
-  const auto seed = static_cast<unsigned>(number_of("MILLRACE_SEED", 1));
-  const auto rounds = number_of("MILLRACE_ROUNDS", 12);
-  CAPTURE(seed);
-  std::mt19937 random{seed};
-  probe_cluster cluster{{.silos = {"a", "b", "c", "d"}, .partitions = 8}};
-  std::map<std::string, std::pair<std::int64_t, std::int64_t>> sums;  // acknowledged, unknown
-  const auto add = [&](std::string_view from) {
-    for (int number = 0; number < 6; ++number) {
-      const auto key = "k" + std::to_string(number);
-      const auto answer = cluster.call(ref<Ledger>(key).add(1), from);
-      if (answer) {
-        ++sums[key].first;
-      } else {
-        sums[key].second += answer.error().code() == errc::outcome_unknown ? 1 : 0;
-      }
-    }
-  };
-  const std::vector<std::string> names{"a", "b", "c", "d", "e"};
-  for (int round = 0; round < rounds; ++round) {
-    const auto& name = names[random() % names.size()];
-    const auto up = std::count_if(names.begin(), names.end(),
-                                  [&](const std::string& each) { return cluster.is_up(each); });
-    if (!cluster.is_up(name)) {
-      cluster.start(name);
-    } else if (up > 3) {
-      random() % 3 == 0 ? cluster.stop(name)
-                        : cluster.kill(name, random() % 2 == 0 ? ending::proven : ending::silent);
-    } else {
-      cluster.restart(name);
-    }
-    add({});
-    if (random() % 2 == 0) {
-      cluster.advance(std::chrono::milliseconds{random() % 3'000});
-    }
-  }
-  for (const auto& [key, sum] : sums) {
-    const auto found = cluster.total(key);
-    CHECK(found >= sum.first);
-    CHECK(found <= sum.first + sum.second);
-  }
-}
-
 TEST_CASE("a gateway starts anew, and twenty actors of before answer, and twenty new ones") {
   probe_cluster cluster{{.silos = {"a", "b", "c", "g"}, .adjust = [](silo_options& options) {
                            if (options.name == "g") {

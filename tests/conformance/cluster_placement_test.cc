@@ -121,13 +121,134 @@ TEST_CASE("a silo that has not heard of a move finds the actor all the same") {
   cluster.network().heal();
 }
 
-TEST_CASE("a silo that joins gets copies, and then its share to lead") {
+// Goal: what a silo has caught up with is all there is, and it is one as the others are.
+// Method: it joins while others write; then the disks of these are lost, so that whatever is there
+// afterwards has come from it.
+TEST_CASE("a silo that joins gets copies with everything in them, and then its share to lead") {
   probe_cluster cluster{{.silos = {"a", "b"}}};
-  cluster.make_twenty("k", "a");
+  cluster.make_twenty("before-", "a");
   cluster.start("c");
+  cluster.make_twenty("meanwhile-", "b");
   REQUIRE(cluster.until_whole());
-  CHECK_FALSE(cluster.key_on("c").empty());
-  CHECK(cluster.has_twenty("k", "c"));
+  const auto own = cluster.key_on("c");
+  for (int number = 0; number < 20; ++number) {
+    const auto copies = cluster.copies_of(ref<Ledger>("before-" + std::to_string(number)));
+    CHECK(std::count(copies.begin(), copies.end(), "c") == 1);
+  }
+  CHECK(cluster.has_twenty("before-", "c"));
+  REQUIRE(cluster.call(ref<Ledger>(own).add(7), "a"));
+  for (const auto* each : {"a", "b"}) {
+    cluster.kill(each);
+    cluster.wipe(each);
+  }
+  cluster.start("a");
+  cluster.start("b");
+  REQUIRE(cluster.until_whole());
+  CHECK(cluster.has_twenty("before-", "a"));
+  CHECK(cluster.has_twenty("meanwhile-", "b"));
+  CHECK(cluster.total(own, "a") == 7);
+}
+
+// Keys of ledgers that nobody has called yet, and where ledgers are active.
+class fresh_actors {
+public:
+  explicit fresh_actors(probe_cluster& on) : cluster_(on) {}
+
+  // One whose place is on that silo.
+  std::string on(const std::string& silo) {
+    for (; next_ < 10'000; ++next_) {
+      const auto key = "fresh-" + std::to_string(next_);
+      if (cluster_.leader_of(ref<Ledger>(key)) == silo) {
+        ++next_;
+        return key;
+      }
+    }
+    FAIL("silo " << silo << " leads nothing");
+    return {};
+  }
+  // Of all that were made here.
+  [[nodiscard]] std::size_t active_on(const std::string& silo) {
+    const auto listed = cluster_.at(silo).activations("ledger", {});
+    REQUIRE(listed);
+    return static_cast<std::size_t>(
+        std::count_if(listed->items.begin(), listed->items.end(),
+                      [](const auto& each) { return each.key.starts_with("fresh-"); }));
+  }
+
+private:
+  probe_cluster& cluster_;
+  int next_ = 0;
+};
+
+TEST_CASE("a silo that drains gets no new actors, and its share of them once it takes part again") {
+  probe_cluster cluster;
+  fresh_actors fresh{cluster};
+  std::vector<std::string> keys;
+  for (int number = 0; number < 6; ++number) {
+    keys.push_back(fresh.on("b"));
+  }
+  REQUIRE(cluster.at("b").drain());
+  REQUIRE(cluster.until([&] {
+    return std::none_of(keys.begin(), keys.end(), [&](const std::string& key) {
+      const auto leader = cluster.leader_of(ref<Ledger>(key));
+      return leader == "b" || leader.empty();
+    });
+  }));
+  for (const auto& key : keys) {
+    for (const auto* from : {"a", "b", "c"}) {
+      CHECK(cluster.call(ref<Ledger>(key).add(1), from));
+    }
+  }
+  CHECK(fresh.active_on("b") == 0);
+  CHECK(fresh.active_on("a") + fresh.active_on("c") == keys.size());
+  REQUIRE(cluster.at("b").end_drain());
+  REQUIRE(cluster.until_whole());
+  REQUIRE(cluster.call(ref<Ledger>(fresh.on("b")).add(1), "a"));
+  CHECK(fresh.active_on("b") == 1);
+}
+
+// Goal: a silo whose disk is behind begins nothing new that would write; where that is so of all,
+// callers are told so, and when to come again.
+TEST_CASE("an overloaded silo gets no new actors, and a cluster of such ones says overloaded") {
+  probe_cluster cluster;
+  fresh_actors fresh{cluster};
+  const std::vector<std::string> all{"a", "b", "c"};
+  const auto is_refused = [&](const std::string& key, const std::string& from) {
+    const auto refused = cluster.call(ref<Ledger>(key).add(1).keyed("once"), from);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code() == errc::overloaded);
+    CHECK(refused.error().retry_after() > 0ms);
+  };
+  cluster.rows("a").fall_behind(true);
+  const auto waits = fresh.on("a");
+  for (const auto& from : all) {
+    is_refused(waits, from);
+    CHECK(cluster.call(ref<Ledger>(fresh.on("b")).add(1), from));
+  }
+  CHECK(fresh.active_on("a") == 0);
+  CHECK(fresh.active_on("b") == all.size());
+
+  cluster.rows("b").fall_behind(true);
+  cluster.rows("c").fall_behind(true);
+  std::vector<std::string> keys{waits};
+  for (const auto& place : all) {
+    keys.push_back(fresh.on(place));
+    for (const auto& from : all) {
+      is_refused(keys.back(), from);
+    }
+  }
+  CHECK(fresh.active_on("a") + fresh.active_on("c") == 0);
+  CHECK(fresh.active_on("b") == all.size());
+
+  for (const auto& each : all) {
+    cluster.rows(each).fall_behind(false);
+  }
+  for (const auto& key : keys) {
+    for (const auto& from : all) {
+      CHECK(cluster.call(ref<Ledger>(key).add(1).keyed("once"), from));
+    }
+    CHECK(cluster.total(key) == 1);
+  }
 }
 
 // Goal: whose disk is behind refuses what would change his actors, and nothing else.
