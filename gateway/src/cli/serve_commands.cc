@@ -46,8 +46,8 @@ constexpr std::size_t descriptors_besides = 500;
 
 // Of the memory that the process can have, what bodies of requests may take: an eighth, and at
 // least what two of the largest do.
-constexpr std::size_t bodies_share = 8;
-constexpr std::size_t bodies_bytes_min = std::size_t{16} << 20;
+constexpr std::size_t memory_share = 8;
+constexpr std::size_t memory_bytes_min = std::size_t{16} << 20;
 
 // What is served at least, however few files a process may have open.
 constexpr std::size_t connections_least = 64;
@@ -163,8 +163,9 @@ runtime::result<http::server_options> listen_in(const option_values& options, lo
   }
   made->connections_max = *most;
   if (const auto memory = runtime::memory_limit()) {
-    made->bodies_bytes_max =
-        std::clamp(*memory / bodies_share, bodies_bytes_min, made->bodies_bytes_max);
+    for (auto* most : {&made->bodies_bytes_max, &made->answers_bytes_max}) {
+      *most = std::clamp(*memory / memory_share, memory_bytes_min, *most);
+    }
   }
   if (!has_tls) {
     return made;

@@ -13,11 +13,12 @@
 namespace millrace::gateway::http {
 namespace {
 
-// Answers to pipelined requests leave together, but not more than this at a time.
-constexpr std::size_t out_bytes_flush = std::size_t{64} << 10;
+// Answers to pipelined requests leave together, but not more than this at a time; nor is a larger
+// buffer kept for the connection's life. So much each may take besides what is counted.
+constexpr std::size_t out_bytes_flush = std::size_t{16} << 10;
 
-// A buffer that one large answer made is not kept for the connection's life.
-constexpr std::size_t out_bytes_kept = std::size_t{256} << 10;
+// A body up to this is copied behind its header: one write costs less than two.
+constexpr std::size_t copied_body_bytes = std::size_t{64} << 10;
 
 // What a handler does on the loop's thread takes as long as its body is large: this much is read as
 // JSON in some 20 us.
@@ -34,6 +35,14 @@ std::uint64_t length_in(std::string_view text) {
   std::uint64_t length = 0;
   std::from_chars(text.data(), text.data() + text.size(), length);
   return length;
+}
+
+response refusal_of_answers() {
+  return problem_response(
+      runtime::error{runtime::errc::unavailable,
+                     "the answers that wait to be read, all or those to who asks, take as much "
+                     "memory as they may",
+                     std::chrono::seconds{1}});
 }
 
 response refusal_of_full() {
@@ -140,13 +149,14 @@ void connection::on_read(std::size_t bytes, bool failed) {
 // Answers what the buffer holds, writes once, reads on.
 void connection::serve() {
   while (state_ == state::reading && !write_pending_ && !reader_.input().empty()) {
+    if (tail_ || out_.size() > out_bytes_flush) {
+      flush();
+      continue;
+    }
     if (!parse()) {
       break;
     }
     dispatch();
-    if (out_.size() - out_sent_ > out_bytes_flush) {
-      flush();
-    }
   }
   flush();
   if (state_ != state::reading || write_pending_) {
@@ -236,11 +246,16 @@ void connection::begin() {
   core.requests.fetch_add(1, std::memory_order_relaxed);
 }
 
-// It stays when others make room, once it has sent what somebody does.
+// It stays when others make room, once it has sent what somebody does, and for as long as that is
+// somebody.
 void connection::know_sender() {
-  if (is_newcomer_ && use_ == use::any &&
-      (reader_.request().by != nullptr || !loop_->core->options.asks_who)) {
-    is_newcomer_ = false;
+  const auto& by = reader_.request().by;
+  if (state_ == state::closed || use_ != use::any ||
+      (by == nullptr && loop_->core->options.asks_who)) {
+    return;
+  }
+  known_as_ = by;
+  if (std::exchange(is_newcomer_, false)) {
     loop_->know(*this);
   }
 }
@@ -252,7 +267,7 @@ std::optional<response> connection::refusal_of_body() {
   }
   auto refusal = options.refuse_body ? options.refuse_body(reader_.request()) : std::nullopt;
   const auto length = length_in(reader_.request().headers.find("Content-Length").value_or("0"));
-  if (!refusal && length > quick_body_bytes && !loop_->core->bodies.fits(sender(), length)) {
+  if (!refusal && length > quick_body_bytes && !loop_->core->bodies.fits(client(), length)) {
     return refusal_of_bodies();
   }
   return refusal;
@@ -276,13 +291,13 @@ response connection::refusal_of_bodies() {
                      std::chrono::seconds{1}});
 }
 
-// For whom its body counts.
-std::string connection::sender() const {
+std::string connection::client() const {
   const auto& request = reader_.request();
   if (request.by != nullptr) {
     return "token " + request.by->name;
   }
-  return request.stranger != nullptr ? "strangers" : address_group(request.from);
+  return request.stranger != nullptr || loop_->core->options.asks_who ? "strangers"
+                                                                      : address_group(request.from);
 }
 
 // What it takes of memory; false: it does not fit.
@@ -292,7 +307,7 @@ bool connection::count_body() {
     return true;
   }
   if (body_bytes_ == 0) {
-    body_of_ = sender();
+    body_of_ = client();
   }
   const auto more = body.capacity() - body_bytes_;
   if (!loop_->core->bodies.take(body_of_, body_bytes_, more)) {
@@ -308,6 +323,30 @@ void connection::release_body() noexcept {
     loop_->core->bodies.give_back(body_of_, std::exchange(body_bytes_, 0));
     std::string{}.swap(body_of_);
     std::string{}.swap(reader_.request().body);
+  }
+}
+
+// What it takes of memory until it is sent; false: it does not fit.
+bool connection::count_answer(const response& answer) {
+  const auto more = answer.body.size();
+  if (more <= quick_body_bytes || answer.shared_body || head_only_) {
+    return true;
+  }
+  if (answer_bytes_ == 0) {
+    answer_of_ = client();
+  }
+  if (!loop_->core->answers.take(answer_of_, answer_bytes_, more)) {
+    loop_->core->answers_refused.fetch_add(1, std::memory_order_relaxed);
+    return false;
+  }
+  answer_bytes_ += more;
+  return true;
+}
+
+void connection::release_answer() noexcept {
+  if (answer_bytes_ > 0) {
+    loop_->core->answers.give_back(answer_of_, std::exchange(answer_bytes_, 0));
+    std::string{}.swap(answer_of_);
   }
 }
 
@@ -371,18 +410,32 @@ void connection::answered(response answer) {
   }
   MILLRACE_ASSERT(state_ == state::handling);
   gone_ = {};
+  if (!count_answer(answer)) {
+    const auto method = reader_.request().method;
+    if (method != method::get && method != method::head) {
+      cut();  // what it has asked for is done, which a refusal would deny
+      return;
+    }
+    answer = refusal_of_answers();
+  }
   reader_.request().stranger.reset();
   if (!in_handler_) {
     release_body();
   }
-  log(answer.status, answer.body.size(), answer.headers.find("Location").value_or(""));
+  log(answer.status, answer.content().size(), &answer);
   keep_alive_ = keep_alive_ && !loop_->draining();
   if (const auto& place = reader_.request().trace.own) {
     const auto id = to_string(place.trace);
     answer.headers.add(request_id_name, id);
     add_trace_id(answer, id);
   }
-  append_answer(out_, how(), answer, head_only_ ? body_part::left_out : body_part::sent);
+  const auto is_copied = !answer.shared_body && answer.body.size() <= copied_body_bytes;
+  append_answer(out_, how(), answer,
+                head_only_ || !is_copied ? body_part::left_out : body_part::sent);
+  if (!is_copied && !head_only_ && has_body(answer.status)) {
+    tail_ = answer.shared_body ? std::move(answer.shared_body)
+                               : std::make_shared<const std::string>(std::move(answer.body));
+  }
   after_answer();
 }
 
@@ -397,8 +450,7 @@ void connection::after_answer() {
 
 std::shared_ptr<stream_sink> connection::open(int status, header_list headers,
                                               std::string_view ping) {
-  auto queue = std::make_shared<stream_queue>(loop_, weak_from_this(),
-                                              loop_->core->options.stream_bytes_max);
+  auto queue = std::make_shared<stream_queue>(loop_, weak_from_this(), client());
   if (loop_->on_this_thread()) {
     began(queue, status, headers, ping);
     if (!in_handler_) {
@@ -473,32 +525,42 @@ void connection::pump() {
   }
   append(piece_);
   stream_in_flight_ = piece_.size();
+  if (piece_.size() > quick_body_bytes) {
+    std::string{}.swap(piece_);
+  }
   if (rest != stream_queue::rest::more) {
     is_whole_ = rest == stream_queue::rest::end && (!is_sized_ || sized_left_ == 0);
     keep_alive_ = keep_alive_ && is_whole_;
     if (is_whole_) {
       append_last_piece(out_, how());
     }
-    stream_.reset();
+    last_stream_ = std::move(stream_);
     stream_in_flight_ = 0;
     ping_ = {};
     after_answer();
     serve();
     return;
   }
-  const auto is_more = !piece_.empty();
+  const auto is_more = stream_in_flight_ > 0;
   flush();
   if (is_more && state_ == state::streaming && !write_pending_) {
     pump_soon();
   }
 }
 
+std::string_view connection::unsent() const noexcept {
+  if (out_sent_ < out_.size()) {
+    return std::string_view{out_}.substr(out_sent_);
+  }
+  return tail_ ? std::string_view{*tail_}.substr(out_sent_ - out_.size()) : std::string_view{};
+}
+
 void connection::flush() {
   if (write_pending_ || state_ == state::closed) {
     return;
   }
-  while (out_sent_ < out_.size()) {
-    const auto now = transport_.write({out_.data() + out_sent_, out_.size() - out_sent_});
+  for (auto rest = unsent(); !rest.empty(); rest = unsent()) {
+    const auto now = transport_.write(rest);
     out_sent_ += now.bytes;
     if (now.is_over) {
       cut();
@@ -533,13 +595,16 @@ void connection::on_writable(bool failed) {
   }
 }
 
-// Everything in `out_` has left.
+// Everything has left.
 void connection::written() {
   out_.clear();
+  tail_.reset();
+  last_stream_.reset();
   out_sent_ = 0;
-  if (out_.capacity() > out_bytes_kept) {
+  if (out_.capacity() > 2 * out_bytes_flush) {
     out_.shrink_to_fit();
   }
+  release_answer();
   if (state_ == state::streaming && stream_in_flight_ > 0) {
     stream_->sent(std::exchange(stream_in_flight_, 0));
   } else if (state_ == state::closing && loop_->draining() && reader_.input().empty()) {
@@ -569,10 +634,15 @@ void connection::finish() {
 
 void connection::on_sweep() {
   const auto& by = reader_.request().by;
-  if (const auto& is_valid = loop_->core->options.is_valid;
-      state_ == state::streaming && by && is_valid && !is_valid(*by)) {
+  const auto& is_valid = loop_->core->options.is_valid;
+  if (state_ == state::streaming && by && is_valid && !is_valid(*by)) {
     cut();
     return;
+  }
+  if (is_valid && known_as_ && !is_valid(*known_as_)) {
+    known_as_.reset();
+    is_newcomer_ = true;
+    loop_->doubt(*this, address_group(reader_.request().from));
   }
   if (state_ == state::streaming && !write_pending_ && !ping_.empty() &&
       loop_->now() >=
@@ -656,7 +726,7 @@ void connection::cut() {
   }
 }
 
-void connection::log(int status, std::size_t body_bytes, std::string_view location) const {
+void connection::log(int status, std::size_t body_bytes, const response* whole) const {
   const auto& log = loop_->core->log;
   if (log) {
     const auto& request = reader_.request();
@@ -665,8 +735,17 @@ void connection::log(int status, std::size_t body_bytes, std::string_view locati
     for (std::size_t at = 0; at < request.segment_count(); ++at) {
       path.append("/").append(request.segment(at));
     }
-    log({known ? to_string(request.method) : std::string_view{}, request.target(), path, status,
-         body_bytes, request.by.get(), location, request.from, request.route(), request.trace});
+    log({.method = known ? to_string(request.method) : std::string_view{},
+         .target = request.target(),
+         .path = path,
+         .status = status,
+         .body_bytes = body_bytes,
+         .by = request.by.get(),
+         .location = whole != nullptr ? whole->headers.find("Location").value_or("") : "",
+         .changed_nothing = whole != nullptr && whole->changed_nothing,
+         .from = request.from,
+         .route = request.route(),
+         .trace = request.trace});
   }
 }
 

@@ -39,7 +39,10 @@ public:
   connection(std::shared_ptr<io_loop> loop, socket_type socket, std::string from, use wanted);
   connection(const connection&) = delete;
   connection& operator=(const connection&) = delete;
-  ~connection() override { release_body(); }
+  ~connection() override {
+    release_body();
+    release_answer();
+  }
 
   void start();
 
@@ -69,6 +72,9 @@ public:
     return state_ == state::handling || state_ == state::streaming;
   }
 
+  /// For whom what it sends, and is sent, counts. While a request is in hand.
+  [[nodiscard]] std::string client() const;
+
   [[nodiscard]] bool is_probe() const noexcept { return use_ == use::probe; }
 
   std::size_t slot = 0;  ///< Place in the loop's list.
@@ -88,9 +94,10 @@ private:
   [[nodiscard]] std::optional<response> refusal_of_body();
   void refuse_body(response refusal);
   [[nodiscard]] bool count_body();
-  [[nodiscard]] std::string sender() const;
+  [[nodiscard]] bool count_answer(const response& answer);
   [[nodiscard]] response refusal_of_bodies();
   void release_body() noexcept;
+  void release_answer() noexcept;
   void reject(int status, std::string detail);
   void answered(response answer);
   void began(const std::shared_ptr<stream_queue>& queue, int status, const header_list& headers,
@@ -98,6 +105,7 @@ private:
   [[nodiscard]] framing how() const noexcept;
   void append(std::string_view piece);
   void after_answer();
+  [[nodiscard]] std::string_view unsent() const noexcept;
   void flush();
   void on_writable(bool failed);
   [[nodiscard]] bool peer_left() noexcept;
@@ -105,7 +113,7 @@ private:
   void linger();
   void leave();
   void finish();
-  void log(int status, std::size_t body_bytes, std::string_view location = {}) const;
+  void log(int status, std::size_t body_bytes, const response* whole = nullptr) const;
 
   const std::shared_ptr<io_loop> loop_;
   const use use_;
@@ -114,12 +122,16 @@ private:
 
   request_reader reader_;
   std::string out_;
-  std::size_t out_sent_ = 0;
+  std::shared_ptr<const std::string> tail_;  ///< Follows `out_`: a body that is not copied there.
+  std::size_t out_sent_ = 0;                 ///< Of both.
   tick_count deadline_ = 0;
-  std::size_t body_bytes_ = 0;  ///< Of `server_core::bodies`,
-  std::string body_of_;         ///< for whom; set while there are any.
+  std::size_t body_bytes_ = 0;    ///< Of `server_core::bodies`,
+  std::string body_of_;           ///< for whom; set while there are any.
+  std::size_t answer_bytes_ = 0;  ///< Of `server_core::answers`,
+  std::string answer_of_;         ///< likewise.
 
   std::atomic<std::uint64_t> request_number_{0};
+  std::shared_ptr<const principal> known_as_;
   bool is_newcomer_ = true;
   bool http_1_0_ = false;
   bool head_only_ = false;
@@ -135,7 +147,8 @@ private:
 
   task gone_;  ///< Set while a handler wants to know.
   std::shared_ptr<stream_queue> stream_;
-  std::string piece_;  ///< Taken from the stream, being framed.
+  std::shared_ptr<stream_queue> last_stream_;  ///< Counts for what it had, until that is sent.
+  std::string piece_;                          ///< Taken from the stream, being framed.
   std::size_t stream_in_flight_ = 0;
   std::string_view ping_;
   tick_count last_piece_ = 0;

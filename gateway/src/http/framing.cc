@@ -59,12 +59,12 @@ void append_answer(std::string& out, const framing& how, const response& answer,
   }
   if (has_body(answer.status)) {
     out += "Content-Length: ";
-    append_number(out, answer.body.size());
+    append_number(out, answer.content().size());
     out += "\r\n";
   }
   out += "\r\n";
   if (has_body(answer.status) && body == body_part::sent) {
-    out += answer.body;
+    out += answer.content();
   }
 }
 

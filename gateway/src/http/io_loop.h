@@ -18,7 +18,7 @@
 #include <string>
 #include <vector>
 
-#include "http/body_budget.h"
+#include "http/memory_budget.h"
 #include "http/newcomers.h"
 #include "http/server.h"
 #include "millrace/runtime/call_batch.h"
@@ -48,7 +48,9 @@ struct server_core {
   std::atomic<std::uint64_t> open{0};
   std::atomic<std::uint64_t> probes{0};  ///< Of the open ones, `connection::use::probe`.
   std::atomic<std::uint64_t> bodies_refused{0};
-  body_budget bodies{options.bodies_bytes_max};
+  memory_budget bodies{options.bodies_bytes_max};
+  std::atomic<std::uint64_t> answers_refused{0};
+  memory_budget answers{options.answers_bytes_max};
 
   std::mutex mutex;  ///< With `changed`: `open` went to zero.
   std::condition_variable changed;
@@ -83,8 +85,9 @@ public:
   /// One that was open is not any more.
   void count_closed();
 
-  /// It has shown that it is somebody's.
+  /// It has shown that it is somebody's; or it is nobody's any more.
   void know(const connection& one) { newcomers_.leave(one); }
+  void doubt(connection& one, const std::string& group) { newcomers_.enter(one, group); }
 
   /// Has the connection take from its stream, when those have that asked before. What all streams
   /// together are sent in one turn is bounded, so that other clients wait no longer for an answer

@@ -315,6 +315,14 @@ response json(int status, std::string text) {
   return made;
 }
 
+response json(int status, std::shared_ptr<const std::string> text) {
+  response made;
+  made.status = status;
+  made.content_type = "application/json";
+  made.shared_body = std::move(text);
+  return made;
+}
+
 response text(int status, std::string text) {
   response made;
   made.status = status;

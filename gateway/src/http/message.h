@@ -177,9 +177,19 @@ struct response {
 
   header_list headers;
   std::string body;
+
+  bool changed_nothing = false;  ///< Whatever the method says; for whoever logs it.
+
+  /// The body instead of `body`, where many answers have the same: they take no memory for it.
+  std::shared_ptr<const std::string> shared_body = {};
+
+  [[nodiscard]] std::string_view content() const noexcept {
+    return shared_body ? std::string_view{*shared_body} : body;
+  }
 };
 
 [[nodiscard]] response json(int status, std::string text);
+[[nodiscard]] response json(int status, std::shared_ptr<const std::string> text);
 [[nodiscard]] response text(int status, std::string text);
 
 /// 204, or another status that needs no body.

@@ -417,6 +417,8 @@ server_probe server::probe() const noexcept {
           .connections_dropped_total = core.dropped.load(std::memory_order_relaxed),
           .bodies_bytes = core.bodies.taken(),
           .bodies_refused_total = core.bodies_refused.load(std::memory_order_relaxed),
+          .answers_bytes = core.answers.taken(),
+          .answers_refused_total = core.answers_refused.load(std::memory_order_relaxed),
           .requests_total = core.requests.load(std::memory_order_relaxed),
           .rejected_total = core.rejected.load(std::memory_order_relaxed)};
 }

@@ -40,8 +40,8 @@ struct server_options {
   /// What is answered also when there are `connections_max`, over `connections_spare` more; unset:
   /// nothing is.
   std::function<bool(const request&)> is_probe = {};
-  /// Whether who has asked for a stream (`request::by`) is still somebody; else it is cut off.
-  /// Asked by each sweep; unset: so they are.
+  /// Whether who has asked for something (`request::by`) is still somebody; else a stream of his is
+  /// cut off, and his connection is nobody's. Asked by each sweep; unset: so they are.
   std::function<bool(const principal&)> is_valid = {};
   /// The answer to a request whose body is not worth reading, by the header alone; no handler sees
   /// it, and the connection ends. Called on io threads once for a request whose body has not come
@@ -53,13 +53,19 @@ struct server_options {
   /// KiB; over it: 503. Of it a quarter, or one body, is for each token (`request::by`), else for
   /// each address, and for all strangers together (`request::stranger`).
   std::size_t bodies_bytes_max = std::size_t{256} << 20;
+  /// Of all answers that wait for their readers, whole ones and what streams have queued, but for
+  /// those of a few KiB and bodies that many answers share. Of it a quarter, or one answer, is for
+  /// each client, as with bodies; whoever has shown no token where that is asked for is a stranger.
+  /// Over it: 503 in place of an answer, a stream is cut off, and so is who has asked for a change.
+  std::size_t answers_bytes_max = std::size_t{256} << 20;
   std::size_t header_bytes_max = std::size_t{16} << 10;  ///< Request line and fields; over it: 431.
   /// Over it the newcomer goes (one that is not known to be somebody's) that has been there longest
   /// of the address with the most; where all are somebody's, the one that comes is answered 503.
   std::size_t connections_max = 10'000;
 
-  /// A stream's queue. Past half of it writes answer `full`; past all of it the client is cut
-  /// off. 1 MiB is about ten seconds of a busy log on a slow line.
+  /// A stream's queue. Past half of it, or while the memory for answers is short, writes answer
+  /// `full`; past all of it the client is cut off. 1 MiB is about ten seconds of a busy log on a
+  /// slow line.
   std::size_t stream_bytes_max = std::size_t{1} << 20;
 
   /// The times below are checked by one periodic sweep a loop (an eighth of the shortest, 10 ms
@@ -92,6 +98,7 @@ struct access_entry {
   std::size_t body_bytes;     ///< 0 for a stream: it has only begun.
   const principal* by;        ///< Who asked; null unless that was checked.
   std::string_view location;  ///< What was made, by its path; else empty.
+  bool changed_nothing;       ///< As `response::changed_nothing`.
   std::string_view from;      ///< The address of who asked.
   std::string_view route;     ///< As `request::route`.
   const request_trace& trace;
@@ -108,6 +115,8 @@ struct server_probe {
   std::uint64_t connections_dropped_total;  ///< Newcomers that made room.
   std::uint64_t bodies_bytes;               ///< As `bodies_bytes_max` counts them.
   std::uint64_t bodies_refused_total;       ///< That did not fit into it.
+  std::uint64_t answers_bytes;              ///< As `answers_bytes_max` counts them.
+  std::uint64_t answers_refused_total;      ///< That did not fit into it.
   std::uint64_t requests_total;             ///< Handed to the handler.
   std::uint64_t rejected_total;             ///< Malformed, over a limit, too slow; no TLS.
 };

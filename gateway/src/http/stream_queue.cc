@@ -1,20 +1,52 @@
 // SPDX-License-Identifier: MIT
 #include "http/stream_queue.h"
 
+#include <tuple>
+#include <utility>
+
 #include "http/connection.h"
 
 namespace millrace::gateway::http {
 
+namespace {
+
+// What a quiet stream has queued for a moment is not counted.
+constexpr std::size_t quick_bytes = 4096;
+
+}  // namespace
+
 stream_queue::stream_queue(std::shared_ptr<io_loop> loop, std::weak_ptr<connection> owner,
-                           std::size_t bound)
-    : loop_(std::move(loop)), owner_(std::move(owner)), bound_(bound) {}
+                           std::string client)
+    : loop_(std::move(loop)), owner_(std::move(owner)), client_(std::move(client)) {}
+
+stream_queue::~stream_queue() {
+  if (counted_ > 0) {
+    loop_->core->answers.give_back(client_, counted_);
+  }
+}
+
+// False: the memory for answers has no room for so many.
+bool stream_queue::count(std::size_t bytes) {
+  auto& answers = loop_->core->answers;
+  const auto wanted = bytes > quick_bytes ? bytes : 0;
+  if (wanted > counted_ && !answers.take(client_, counted_, wanted - counted_)) {
+    loop_->core->answers_refused.fetch_add(1, std::memory_order_relaxed);
+    return false;
+  }
+  if (wanted < counted_) {
+    answers.give_back(client_, counted_ - wanted);
+  }
+  counted_ = wanted;
+  return true;
+}
 
 write_status stream_queue::write(std::string_view piece) {
   std::unique_lock lock{mutex_};
   if (ended_ || closed_) {
     return write_status::closed;
   }
-  if (queued_ + piece.size() > bound_) {
+  const auto bound = loop_->core->options.stream_bytes_max;
+  if (queued_ + piece.size() > bound || !count(queued_ + piece.size())) {
     lock.unlock();
     end();
     loop_->post([owner = owner_] {
@@ -26,7 +58,7 @@ write_status stream_queue::write(std::string_view piece) {
   }
   pending_ += piece;
   queued_ += piece.size();
-  const bool full = queued_ > bound_ / 2;
+  const bool full = queued_ > bound / 2 || (counted_ > 0 && loop_->core->answers.is_short(client_));
   was_full_ = was_full_ || full;
   wake(lock);
   return full ? write_status::full : write_status::ok;
@@ -88,9 +120,12 @@ stream_queue::rest stream_queue::take(std::string& into) {
     into.assign(pending_, pending_begin_, piece_bytes_max);
     pending_begin_ += into.size();
     if (pending_begin_ < pending_.size()) {
+      if (pending_begin_ > pending_.size() / 2) {  // else what was taken would stay for ever
+        pending_.erase(0, std::exchange(pending_begin_, 0));
+      }
       return rest::more;
     }
-    pending_.clear();
+    std::string{}.swap(pending_);
     pending_begin_ = 0;
   }
   return closed_ && !is_cut_ ? rest::end : closed_ || ended_ ? rest::cut_short : rest::more;
@@ -101,6 +136,7 @@ void stream_queue::sent(std::size_t bytes) {
   {
     const std::lock_guard lock{mutex_};
     queued_ -= bytes;
+    std::ignore = count(queued_);  // which is less
     if (was_full_ && queued_ == 0 && !closed_) {
       was_full_ = false;
       drained = on_drained_;

@@ -18,7 +18,11 @@ class connection;
 /// The queue between a stream's writer, on any thread, and the connection.
 class stream_queue final : public stream_sink {
 public:
-  stream_queue(std::shared_ptr<io_loop> loop, std::weak_ptr<connection> owner, std::size_t bound);
+  /// `client`: for whom it counts, as `memory_budget` has it.
+  stream_queue(std::shared_ptr<io_loop> loop, std::weak_ptr<connection> owner, std::string client);
+  stream_queue(const stream_queue&) = delete;
+  stream_queue& operator=(const stream_queue&) = delete;
+  ~stream_queue() override;
 
   write_status write(std::string_view piece) override;
   void close() override;
@@ -45,15 +49,17 @@ public:
 
 private:
   void wake(std::unique_lock<std::mutex>& lock);
+  [[nodiscard]] bool count(std::size_t bytes);
 
   const std::shared_ptr<io_loop> loop_;
   const std::weak_ptr<connection> owner_;
-  const std::size_t bound_;
+  const std::string client_;
 
   std::mutex mutex_;
   std::string pending_;
   std::size_t pending_begin_ = 0;  ///< What stands before has been taken.
   std::size_t queued_ = 0;         ///< Pending, or taken and not yet sent.
+  std::size_t counted_ = 0;        ///< Of `server_core::answers`.
   bool waking_ = false;
   bool was_full_ = false;
   bool closed_ = false;  ///< By the writer.

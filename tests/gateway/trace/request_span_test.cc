@@ -99,9 +99,17 @@ std::string text_of(const runtime::span& of, std::string_view name) {
 TEST_CASE("a request's span has the names of OpenTelemetry's conventions") {
   const auto trace = place(asked({sampled}), true);
   const auto entry = [&](int status, std::string_view route) {
-    return http::access_entry{
-        "POST", "/api/v1/x/1?wait=3s", "/api/v1/x/1", status, 0, nullptr, {}, "10.0.0.7", route,
-        trace};
+    return http::access_entry{"POST",
+                              "/api/v1/x/1?wait=3s",
+                              "/api/v1/x/1",
+                              status,
+                              0,
+                              nullptr,
+                              {},
+                              false,
+                              "10.0.0.7",
+                              route,
+                              trace};
   };
   const auto good = span_of(entry(201, "/api/v1/x/{id}"), trace.began, true);
   CHECK(good.name == "POST /api/v1/x/{id}");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Body budget: how much memory the bodies of requests may take, and of that each of those who send
-// them, so that nobody takes it all.
+// Memory budget: how much memory what clients send, or are sent, may take, and of that each of
+// those clients, so that nobody takes it all.
 #pragma once
 
 #include <cstddef>
@@ -11,24 +11,28 @@
 namespace millrace::gateway::http {
 
 /// Threading: any.
-class body_budget {
+class memory_budget {
 public:
-  /// `most`: of all together. A quarter of it is for each who sends, or one body.
-  explicit body_budget(std::size_t most) : most_(most) {}
+  /// `most`: of all together. A quarter of it is for each client, or one thing that is larger.
+  explicit memory_budget(std::size_t most) : most_(most) {}
 
-  /// Whether a body of that size, nothing of which has been taken, would fit now.
+  /// Whether a thing of that size, nothing of which has been taken, would fit now.
   [[nodiscard]] bool fits(const std::string& who, std::size_t bytes);
 
-  /// Takes more for a body that has `own` by now; false: it does not fit, and nothing is taken.
+  /// Takes more for a thing that has `own` by now; false: it does not fit, and nothing is taken.
   [[nodiscard]] bool take(const std::string& who, std::size_t own, std::size_t more);
 
   /// Requires: it was taken.
   void give_back(const std::string& who, std::size_t bytes);
 
+  /// Whether half of all is taken, or half of that client's part: time to take less.
+  [[nodiscard]] bool is_short(const std::string& who);
+
   [[nodiscard]] std::size_t taken();
 
 private:
   [[nodiscard]] bool has_room(const std::string& who, std::size_t own, std::size_t more) const;
+  [[nodiscard]] std::size_t taken_by(const std::string& who) const;
 
   const std::size_t most_;
   std::mutex mutex_;  // for all below
