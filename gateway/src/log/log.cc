@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/terminal_text.h"
+#include "log/line_queue.h"
 
 namespace millrace::gateway {
 
@@ -66,6 +67,19 @@ private:
   const std::function<void(std::string_view)> write_;
 };
 
+// What the queue has dropped, as a line like the others.
+std::string dropped_line(log_format format, std::size_t count) {
+  const auto text =
+      fmt::format("lines of the log were dropped, since nobody read them count={}", count);
+  return log_line(format, {"gateway.log", level::warn, text});
+}
+
+std::function<void(std::string_view)> queued_error(log_format format) {
+  const auto queue = std::make_shared<line_queue>(
+      write_error, [format](std::size_t count) { return dropped_line(format, count); });
+  return [queue](std::string_view line) { queue->add(std::string{line}); };
+}
+
 }  // namespace
 
 std::optional<log_format> log_format_of(std::string_view word) {
@@ -105,7 +119,7 @@ std::string log_line(log_format format, const spdlog::details::log_msg& message)
 
 logs::logs(log_format format, level::level_enum level, std::function<void(std::string_view)> sink)
     : level_(level),
-      sink_(std::make_shared<line_sink>(format, sink ? std::move(sink) : write_error)) {}
+      sink_(std::make_shared<line_sink>(format, sink ? std::move(sink) : queued_error(format))) {}
 
 std::shared_ptr<spdlog::logger> logs::of(const std::string& module) {
   const std::lock_guard lock{mutex_};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Logs: what a server tells its operator of itself, a line a time on standard error.
 //
+// Whoever logs does not wait for it to be read: see line_queue.h.
+//
 // Each module has a logger of its name. The layers below have none: they report through the `warn`
 // of their options, which is the embedder's sink, and here is the embedder.
 #pragma once
@@ -35,7 +37,8 @@ enum class log_format : std::uint8_t {
 /// Threading: any. A line is written whole.
 class logs {
 public:
-  /// `sink` gets the lines; unset: standard error.
+  /// `sink` gets the lines, each before the call that logs it ends; unset: standard error gets
+  /// them, by a `line_queue`.
   logs(log_format format, spdlog::level::level_enum level,
        std::function<void(std::string_view)> sink = {});
 
