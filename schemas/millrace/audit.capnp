@@ -15,10 +15,11 @@ struct AuditEntry {
   who @2 :Text;                         # The token's name; empty: it was nobody's.
   address @3 :Text;                     # Of who asked.
   method @4 :Text;
-  target @5 :Text;                      # Its first 200 bytes.
+  target @5 :Text;                      # Decoded where that is plain text; 1,024 bytes of it.
   status @6 :UInt16;                    # 499: who asked left before the answer.
   made @7 :Text;                        # The path of what was made; empty: nothing was.
   server @8 :Text;                      # The silo or gateway that was asked.
+  operation @9 :Text;                   # What that is called in /openapi.json; empty: nothing.
 }
 
 struct AuditState {

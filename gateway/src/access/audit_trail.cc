@@ -22,7 +22,8 @@ using schemas::audit_interface;
 namespace {
 
 constexpr std::size_t append_max = 500;  // as the actor has it
-constexpr std::chrono::minutes refused_for{1};
+constexpr std::size_t clients_share = 4;
+constexpr std::chrono::minutes counted_for{1};
 constexpr std::chrono::milliseconds collect_for{500};
 constexpr std::chrono::milliseconds again_after{1'000};
 constexpr std::chrono::seconds answer_within{10};
@@ -36,14 +37,17 @@ struct entry {
   std::string target;
   int status = 0;
   std::string made;
+  std::string operation;
 };
 
-// What the same one is refused for a minute.
-struct refusals {
+// What the same client does, or is refused, over and over for a minute.
+struct repeated {
   runtime::steady_time ends_at;
-  std::size_t count = 0;  // after the first, which is stored already
+  std::size_t stored = 0;  // entries of their own
+  std::size_t count = 0;   // besides these
   entry last = {};
 };
+using repeats = std::map<std::string, repeated>;
 
 std::string text(std::string_view from) {
   return std::string{from};
@@ -54,8 +58,13 @@ bool is_refused(int status) {
   return status >= 400 && status < http::client_left;
 }
 
-std::string refused_one(const entry& from) {
+std::string client_of(const entry& from) {
   return from.who.empty() ? "address " + http::address_group(from.address) : "token " + from.who;
+}
+
+bool is_plain(char each) {
+  return each > ' ' && each < 0x7f && each != '%' && each != '"' && each != '\\' && each != '?' &&
+         each != '#';
 }
 
 }  // namespace
@@ -65,17 +74,20 @@ struct audit_trail::shared {
   std::condition_variable changed;
   const runtime::system_clock clock{};  // of this machine, whatever the silo's says
   runtime::steady_time ends_at = runtime::steady_time::max();
-  std::deque<entry> waiting;  // the oldest first
-  std::map<std::string, refusals> refused;
+  std::deque<entry> waiting;                 // the oldest first
+  std::map<std::string, std::size_t> waits;  // of each client
+  repeats refused;                           // by client
+  repeats done;                              // by client and operation
   std::size_t left_out = 0;
   std::optional<result<void>> answer;
   bool is_failing = false;
 
   [[nodiscard]] bool ends() const { return ends_at != runtime::steady_time::max(); }
   void add(entry made);
-  // Whether it is counted with what its client was refused before.
-  bool count_refused(entry& made);
-  void end_refused(runtime::steady_time now);
+  void forget_first(std::size_t count);
+  // Whether it is counted with what its client did, or was refused, before.
+  bool count_repeated(entry& made);
+  void end_repeated(repeats& these, runtime::steady_time now, const char* what);
   // False: its time was over first.
   bool wait_for_answer(std::unique_lock<std::mutex>& lock);
   // Counts what was stored; the line to tell if that has begun or ceased to fail.
@@ -83,42 +95,59 @@ struct audit_trail::shared {
 };
 
 void audit_trail::shared::add(entry made) {
-  if (waiting.size() >= entries_max) {
+  auto& own = waits[client_of(made)];
+  if (waiting.size() >= entries_max || own >= entries_max / clients_share) {
     ++left_out;
   } else {
+    ++own;
     waiting.push_back(std::move(made));
   }
 }
 
-bool audit_trail::shared::count_refused(entry& made) {
+void audit_trail::shared::forget_first(std::size_t count) {
+  for (; count > 0; --count) {
+    if (const auto own = waits.find(client_of(waiting.front())); --own->second == 0) {
+      waits.erase(own);
+    }
+    waiting.pop_front();
+  }
+}
+
+bool audit_trail::shared::count_repeated(entry& made) {
   const auto now = clock.steady();
-  auto key = refused_one(made);
-  if (refused.size() >= refused_max && !refused.contains(key)) {
+  const auto was_refused = is_refused(made.status);
+  auto& among = was_refused ? refused : done;
+  auto key = client_of(made);
+  if (!was_refused) {
+    // There are only so many tokens and operations; what is signed comes from anywhere.
+    key = (made.who.empty() ? "strangers" : made.who) + " " + made.operation;
+  } else if (refused.size() >= refused_max && !refused.contains(key)) {
     key.clear();
   }
-  const auto [found, is_first] = refused.try_emplace(key, refusals{now + refused_for});
-  if (is_first) {
+  auto& found = among.try_emplace(key, repeated{now + counted_for}).first->second;
+  if (found.stored < (was_refused ? 1 : same_max)) {
+    ++found.stored;
     return false;
   }
-  ++found->second.count;
-  found->second.last = std::move(made);
+  ++found.count;
+  found.last = std::move(made);
   return true;
 }
 
-void audit_trail::shared::end_refused(runtime::steady_time now) {
-  for (auto at = refused.begin(); at != refused.end();) {
-    auto& [ends, count, last] = at->second;
+void audit_trail::shared::end_repeated(repeats& these, runtime::steady_time now, const char* what) {
+  for (auto at = these.begin(); at != these.end();) {
+    auto& [ends, stored, count, last] = at->second;
     if (ends > now) {
       ++at;
       continue;
     }
     if (count > 1) {
-      last.target += " (the last of " + std::to_string(count) + " that were refused in a minute)";
+      last.target += " (the last of " + std::to_string(count) + what + " in a minute)";
     }
     if (count > 0) {
       add(std::move(last));
     }
-    at = refused.erase(at);
+    at = these.erase(at);
   }
 }
 
@@ -143,12 +172,13 @@ std::string audit_trail::shared::take_answer(std::size_t count, std::int64_t now
                : "entries of the audit wait to be stored; the log has them why=" +
                      stored.error().to_string();
   }
-  waiting.erase(waiting.begin(), waiting.begin() + static_cast<std::ptrdiff_t>(count));
+  forget_first(count);
   if (left_out > 0) {
-    auto& note = waiting.emplace_back();
+    entry note;
     note.at = now;
     note.target =
         std::to_string(std::exchange(left_out, 0)) + " entries are in the log of this server only";
+    add(std::move(note));
   }
   return std::exchange(is_failing, false) ? "entries of the audit can be stored again" : "";
 }
@@ -168,20 +198,40 @@ audit_trail::~audit_trail() {
   thread_.join();
 }
 
-void audit_trail::add(const http::access_entry& what) {
+std::string audit_target(const http::access_entry& what) {
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  std::string made;
+  const auto query = std::min(what.target.find('?'), what.target.size());
+  for (const char each : what.path.empty() ? what.target.substr(0, query) : what.path) {
+    if (is_plain(each)) {
+      made += each;
+    } else {
+      const auto byte = static_cast<unsigned char>(each);
+      made.append({'%', digits[byte >> 4U], digits[byte & 0xfU]});
+    }
+  }
+  made += what.target.substr(query);
+  if (made.size() > audit_target_max) {
+    made.resize(audit_target_max);
+  }
+  return made;
+}
+
+void audit_trail::add(const http::access_entry& what, std::string_view operation) {
   entry made{.at = here_.time().wall().time_since_epoch().count(),
              .who = what.by != nullptr ? what.by->name : std::string{},
              .address = text(what.from),
              .method = text(what.method),
-             .target = text(what.target.substr(0, audit_target_max)),
+             .target = audit_target(what),
              .status = what.status,
-             .made = text(what.location)};
+             .made = text(what.location),
+             .operation = text(operation)};
   const std::lock_guard lock{shared_->mutex};
-  if (is_refused(made.status) && shared_->count_refused(made)) {
+  if (shared_->count_repeated(made)) {
     return;
   }
   shared_->add(std::move(made));
-  if (shared_->waiting.size() == 1) {
+  if (shared_->waiting.size() == 1 || shared_->waiting.size() == append_max) {
     shared_->changed.notify_all();
   }
 }
@@ -203,6 +253,7 @@ audit_interface::append_params params_of(const std::deque<entry>& waiting, std::
     to.setStatus(static_cast<std::uint16_t>(from.status));
     to.setMade(from.made.c_str());
     to.setServer(server.c_str());
+    to.setOperation(from.operation.c_str());
   }
   return params;
 }
@@ -216,13 +267,18 @@ void audit_trail::run() {
   for (;;) {
     const auto ends = [&own] { return own.ends(); };
     const auto has_work = [&] { return ends() || !own.waiting.empty(); };
-    if (own.refused.empty()) {
+    const auto is_due = [&] {
+      return ends() || (!own.is_failing && own.waiting.size() >= append_max);
+    };
+    if (own.refused.empty() && own.done.empty()) {
       own.changed.wait(lock, has_work);
     } else {
-      own.changed.wait_for(lock, refused_for, has_work);
+      own.changed.wait_for(lock, counted_for, has_work);
     }
-    own.changed.wait_for(lock, own.is_failing ? again_after : collect_for, ends);
-    own.end_refused(ends() ? runtime::steady_time::max() : own.clock.steady());
+    own.changed.wait_for(lock, own.is_failing ? again_after : collect_for, is_due);
+    const auto now = ends() ? runtime::steady_time::max() : own.clock.steady();
+    own.end_repeated(own.refused, now, " that were refused");
+    own.end_repeated(own.done, now, "");
     const auto count = std::min(own.waiting.size(), append_max);
     if (count == 0 && ends()) {
       return;

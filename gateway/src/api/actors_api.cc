@@ -189,7 +189,9 @@ void call(const api_parts& parts, request& received, reply answer) {
         }
         std::string text;
         runtime::to_json(found->results(), *results, text);
-        shared->send(http::json(200, std::move(text)));  // of a type that only its silo knows
+        auto told = http::json(200, std::move(text));  // of a type that only its silo knows
+        told.changed_nothing = found->admission == runtime::method_admission::read_only;
+        shared->send(std::move(told));
       }));
 }
 

@@ -150,12 +150,12 @@ json_shape applied_shape() {
 void validate(const api_parts&, request& received, reply answer) {
   const auto loaded = actors::load_definition(received.body, "");
   if (!loaded) {
-    answer.send(answer_of(200, mistakes_json(loaded.diagnostics)));
+    answer.send(looked(answer_of(200, mistakes_json(loaded.diagnostics))));
     return;
   }
-  answer.send(answer_of(
+  answer.send(looked(answer_of(
       200, {{"valid", true},
-            {"definition", nlohmann::ordered_json::parse(actors::to_json(*loaded.definition))}}));
+            {"definition", nlohmann::ordered_json::parse(actors::to_json(*loaded.definition))}})));
 }
 
 json_shape validated_shape() {

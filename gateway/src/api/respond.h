@@ -31,6 +31,12 @@ requires requires(const Message& shown) {
   return answer_of(status, capnp::DynamicStruct::Reader{shown.read()});
 }
 
+/// An answer to a POST that has only looked.
+[[nodiscard]] inline http::response looked(http::response told) {
+  told.changed_nothing = true;
+  return told;
+}
+
 /// Makes the call and answers with `render(results)`, a response, or the problem.
 template <class T, class Render>
 void call_and_answer(runtime::silo& silo, runtime::call<T> one, http::reply answer, Render render) {

@@ -52,6 +52,10 @@ void retry(const api_parts& parts, request& received, reply answer) {
   const auto wanted = read->reader<schemas::RetryInput>();
   const std::string from{wanted.getFrom().cStr()};
   const auto run = ref<schemas::Run>(run_id(received));
+  const auto marked = [is_look = wanted.getDryRun()](http::response told) {
+    told.changed_nothing = is_look;
+    return told;
+  };
   if (wanted.getVersion() > 0 || wanted.getLatest()) {
     if (wanted.getVersion() > 0 && wanted.getLatest()) {
       answer.fail({runtime::errc::invalid_argument, "either 'version' or 'latest', not both"});
@@ -60,7 +64,8 @@ void retry(const api_parts& parts, request& received, reply answer) {
     call_and_answer(
         parts.silo,
         run.retry_with(wanted.getVersion(), from, wanted.getDryRun()).keyed(key_of(received)),
-        std::move(answer), [](const auto& results) { return answer_of(202, results); });
+        std::move(answer),
+        [marked](const auto& results) { return marked(answer_of(202, results)); });
     return;
   }
   if (from.empty() && !wanted.getDryRun()) {  // which earlier versions know too
@@ -69,8 +74,8 @@ void retry(const api_parts& parts, request& received, reply answer) {
     return;
   }
   call_and_answer(parts.silo, run.retry_from(from, wanted.getDryRun()).keyed(key_of(received)),
-                  std::move(answer), [](const auto& results) {
-                    return retried(results.tasks(), results.read().getNames());
+                  std::move(answer), [marked](const auto& results) {
+                    return marked(retried(results.tasks(), results.read().getNames()));
                   });
 }
 

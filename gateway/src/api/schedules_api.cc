@@ -265,6 +265,7 @@ void backfill(const api_parts& parts, request& received, reply answer) {
       std::move(answer), [which = *which](const auto& results) {
         const std::string id{results.backfill().getId().cStr()};
         auto made = answer_of(id.empty() ? 200 : 201, results);
+        made.changed_nothing = id.empty();
         if (!id.empty()) {
           const auto slash = which.pipeline.find('/');
           made.headers.add("Location", "/api/v1/projects/" + which.pipeline.substr(0, slash) +

@@ -48,6 +48,23 @@ result<http::server_options> listen_options(const std::string& text, const prote
 
 namespace {
 
+// What routes are called, by method and pattern.
+using operation_table = std::map<std::pair<std::string, std::string>, std::string>;
+
+operation_table operations_of(const std::vector<api_routes::row>& rows) {
+  operation_table made;
+  for (const auto& each : rows) {
+    made.emplace(std::pair{http::to_string(each.verb), each.pattern}, each.about.id);
+  }
+  return made;
+}
+
+std::string_view operation_in(const operation_table& known, const http::access_entry& each) {
+  const auto verb = each.method == "HEAD" ? std::string_view{"GET"} : each.method;
+  const auto found = known.find({std::string{verb}, std::string{each.route}});
+  return found != known.end() ? std::string_view{found->second} : std::string_view{};
+}
+
 // What somebody may ask about later: what changed something, took all there is, or was not allowed.
 // Of nobody only what was refused for that, which is bounded, and what started a run by what it was
 // signed with, or ended a task by its path: else whoever has seen one such could fill the audit.
@@ -58,8 +75,8 @@ bool is_for_audit(const http::access_entry& each) {
            (each.status == 202 && each.route.ends_with("/callbacks/{token}"));
   }
   const bool looks = each.method.empty() || each.method == "GET" || each.method == "HEAD" ||
-                     each.method == "OPTIONS";
-  return !looks || each.status == 403 || each.path == "/api/v1/backup";
+                     each.method == "OPTIONS" || each.changed_nothing;
+  return !looks || each.status == 403 || each.route == "/api/v1/backup";
 }
 
 // The path of a callback without what lets its sender in; empty: it is no such path.
@@ -74,7 +91,7 @@ std::string without_token(const http::access_entry& each) {
 
 // Tells every answer, for who looks for what a client does; and with tokens, who did what. That is
 // no question of the level. `trail`: null without tokens.
-http::access_log access_log_of(logs& told, audit_trail* trail,
+http::access_log access_log_of(logs& told, audit_trail* trail, const operation_table& operations,
                                std::shared_ptr<runtime::span_sink> spans,
                                const runtime::clock& clock, bool is_tls) {
   const auto logger = told.of("gateway.http");
@@ -84,7 +101,7 @@ http::access_log access_log_of(logs& told, audit_trail* trail,
   if (!is_told && trail == nullptr && !spans) {
     return {};
   }
-  return [logger, audit, is_told, trail, spans = std::move(spans), &clock,
+  return [logger, audit, is_told, trail, &operations, spans = std::move(spans), &clock,
           is_tls](http::access_entry each) {
     const auto hidden = without_token(each);
     if (!hidden.empty()) {
@@ -95,12 +112,13 @@ http::access_log access_log_of(logs& told, audit_trail* trail,
                     each.target, each.status, each.body_bytes, to_string(each.trace.own.trace));
     }
     if (trail != nullptr && is_for_audit(each)) {
-      trail->add(each);
-      audit->info("who={} from={} method={} target={} status={}{}{} trace_id={}",
+      const auto operation = operation_in(operations, each);
+      trail->add(each, operation);
+      audit->info("who={} from={} method={} target={} status={}{}{} operation={} trace_id={}",
                   each.by != nullptr ? each.by->name : "-", each.from, each.method,
-                  each.target.substr(0, audit_target_max), each.status,
+                  audit_target(each), each.status,
                   each.location.empty() ? "" : " made=", each.location,
-                  to_string(each.trace.own.trace));
+                  operation.empty() ? "-" : operation, to_string(each.trace.own.trace));
     }
     if (each.trace.is_told) {
       spans->ended(span_of(each, clock.wall(), is_tls));
@@ -167,10 +185,10 @@ struct front::parts {
             nullptr,
             here.keyring()},
         server{listen,
-               (accesses = accesses_of(add_api(routes, api)),
+               (know(add_api(routes, api)),
                 http::same_origin(routes.as_handler(), reach_of(listen), channel_of(listen))),
                clock,
-               access_log_of(told, trail.get(), here.silo().trace().sink, clock,
+               access_log_of(told, trail.get(), operations, here.silo().trace().sink, clock,
                              listen.tls != nullptr)} {
     api.probe = [this] { return server.probe(); };  // before the first request can ask for it
     if (!options.root_token.empty()) {
@@ -185,6 +203,11 @@ struct front::parts {
     api.tokens = tokens ? &*tokens : nullptr;
     api.tls = listen.tls.get();
     api.links = link_ends_of(options.certificates);
+  }
+
+  void know(const std::vector<api_routes::row>& rows) {
+    accesses = accesses_of(rows);
+    operations = operations_of(rows);
   }
 
   // Who is not known, or may not do it, makes this process neither read a body nor keep a
@@ -213,6 +236,7 @@ struct front::parts {
   runtime::steady_time asked_at;
   http::router routes;
   access_table accesses;
+  operation_table operations;
   http::server server;
 };
 
