@@ -7,10 +7,15 @@
 
 #include "http/address_group.h"
 #include "http/problem.h"
+#include "millrace/access.capnp.actor.h"
 #include "millrace/actors/callback.h"
 #include "millrace/actors/webhook.h"
+#include "millrace/audit.capnp.actor.h"
 #include "millrace/cache.capnp.actor.h"
 #include "millrace/pipeline.capnp.actor.h"
+#include "millrace/schedule.capnp.actor.h"
+#include "millrace/secrets.capnp.actor.h"
+#include "millrace/silo_control.capnp.actor.h"
 
 namespace millrace::gateway {
 
@@ -42,9 +47,10 @@ result<std::string_view> token_in(const http::request& received) {
 }
 
 error too_little(const principal& who, role has, role least, std::string_view project) {
-  const auto where = project.empty()           ? std::string{"a project"}
-                     : project == all_projects ? std::string{"all projects"}
-                                               : "project '" + std::string{project} + "'";
+  const auto where = project.empty()            ? std::string{"a project"}
+                     : project == all_projects  ? std::string{"all projects"}
+                     : project == metrics_alone ? std::string{"all projects, or for '/metrics',"}
+                                                : "project '" + std::string{project} + "'";
   return {errc::permission_denied,
           "this needs the role '" + std::string{to_string(least)} + "' in " + where +
               "; the token '" + who.name + "' has " +
@@ -61,6 +67,8 @@ std::string project_of(const http::request& received, access needed) {
       return std::string{received.query("project").value_or("default")};
     case access::place::somewhere:
       return {};
+    case access::place::metrics:
+      return std::string{metrics_alone};
     default:
       return std::string{all_projects};
   }
@@ -101,6 +109,20 @@ bool is_of_pipelines(std::string_view type) {
   return std::find(names.begin(), names.end(), type) != names.end();
 }
 
+bool is_internal(const runtime::silo& here, std::string_view type) {
+  const auto names = {
+      schemas::access_interface::info().type,   schemas::audit_interface::info().type,
+      schemas::secrets_interface::info().type,  schemas::schedule_interface::info().type,
+      schemas::executor_interface::info().type, schemas::silo_control_interface::info().type};
+  if (std::find(names.begin(), names.end(), type) != names.end()) {
+    return true;
+  }
+  const auto* known = here.find_type(type);
+  return known != nullptr && !known->methods.empty() &&
+         std::all_of(known->methods.begin(), known->methods.end(),
+                     [](const auto& each) { return each.internal; });
+}
+
 std::shared_ptr<void> stranger_count::enter(const std::string& from) {
   const std::lock_guard lock{mutex_};
   auto& some = from_[from];
@@ -134,8 +156,16 @@ guard::guard(runtime::silo& here, const token_list* tokens, request_rates rates)
 
 void guard::admit(http::request& received, http::reply answer, access needed,
                   const http::handler& then) {
-  if (needed.where == access::place::nowhere) {
+  if (needed.where == access::place::probe) {
     then(received, std::move(answer));
+    return;
+  }
+  if (needed.where == access::place::nowhere) {
+    if (const auto too_often = count_anybody(received)) {
+      answer.fail(*too_often, received.target());
+    } else {
+      then(received, std::move(answer));
+    }
     return;
   }
   const auto has_other = needed.where == access::place::path_token ||
@@ -167,6 +197,9 @@ std::optional<error> guard::check_role(const http::request& received, access nee
   if (needed.where == access::place::actor && is_of_pipelines(received.param("type"))) {
     needed.least = role::ADMIN;
   }
+  if (needed.where == access::place::actor_state && is_internal(here_, received.param("type"))) {
+    needed.least = role::ADMIN;
+  }
   const auto& by = *received.by;
   const auto project = project_of(received, needed);
   const auto has =
@@ -187,7 +220,7 @@ std::optional<http::response> guard::refuse_body(http::request& received, const 
   }
   auto refusal = std::move(unrouted);
   if (!refusal && tokens_ != nullptr && needed != nullptr &&
-      needed->where != access::place::nowhere) {
+      needed->where != access::place::probe && needed->where != access::place::nowhere) {
     auto least = *needed;
     if (least.where == access::place::run) {
       least.where = access::place::somewhere;
@@ -256,6 +289,22 @@ std::optional<error> guard::know_sender(http::request& received) {
       {errc::unauthenticated, "the token is nobody's: it is wrong, was revoked or has expired"});
 }
 
+// What anybody may ask for counts as a request of a token, or as one without a good one.
+std::optional<error> guard::count_anybody(http::request& received) {
+  if (tokens_ != nullptr) {
+    const auto token = token_in(received);
+    received.by = token ? tokens_->find(*token) : nullptr;
+    if (received.by == nullptr) {
+      const auto from = http::address_group(received.from);
+      const auto wait = take_wrong_token(from);
+      return wait ? std::optional{slow_down(
+                        "many requests without a good token have come from " + from, *wait)}
+                  : std::nullopt;
+    }
+  }
+  return count_request(received);
+}
+
 // Nothing while they do not come too often.
 std::optional<error> guard::count_request(const http::request& received) {
   if (rates_.a_second == 0) {
@@ -277,13 +326,14 @@ std::optional<error> guard::count_request(const http::request& received) {
                    *wait);
 }
 
+std::optional<runtime::duration> guard::take_wrong_token(const std::string& from) {
+  const std::lock_guard lock{mutex_};
+  return wrong_tokens_.take(from, here_.time().steady());
+}
+
 error guard::count_wrong_token(const http::request& received, const error& why) {
   const auto from = http::address_group(received.from);
-  std::optional<runtime::duration> wait;
-  {
-    const std::lock_guard lock{mutex_};
-    wait = wrong_tokens_.take(from, here_.time().steady());
-  }
+  const auto wait = take_wrong_token(from);
   return wait ? slow_down("many requests without a good token have come from " + from, *wait) : why;
 }
 

@@ -23,6 +23,10 @@ namespace millrace::gateway {
 /// one project, so that `access::place::actor` wants `admin` for them.
 [[nodiscard]] bool is_of_pipelines(std::string_view type);
 
+/// Whether actors of this type are for other actors only, as their schema has it: what they store
+/// is for `admin`. Of a type that is not millrace's, as far as `here` knows its schema.
+[[nodiscard]] bool is_internal(const runtime::silo& here, std::string_view type);
+
 /// The field with the signature of what is sent to a webhook, as GitHub and Gitea call it.
 inline constexpr std::string_view signature_field = "X-Hub-Signature-256";
 
@@ -32,6 +36,7 @@ struct request_rates {
   /// or `requests_burst_min`. 0: as many as come.
   unsigned a_second = 0;
   /// Requests without a good token that may come from one address at once; and then one a second.
+  /// Those for what anybody may ask for are among them.
   unsigned wrong_tokens = 50;
 
   static constexpr unsigned requests_burst_min = 10;
@@ -106,7 +111,9 @@ private:
   std::optional<runtime::error> check_role(const http::request& received, access needed) const;
   std::optional<runtime::error> let_in(http::request& received);
   std::optional<runtime::error> know_sender(http::request& received);
+  std::optional<runtime::error> count_anybody(http::request& received);
   std::optional<runtime::error> count_request(const http::request& received);
+  std::optional<runtime::duration> take_wrong_token(const std::string& from);
   runtime::error slow_down(const std::string& why, runtime::duration wait);
   void admit_to_run(http::request& received, http::reply answer, access needed,
                     const http::handler& then) const;

@@ -32,7 +32,9 @@ role principal::role_in(std::string_view project) const noexcept {
 role principal::role_somewhere() const noexcept {
   auto most = role::NONE;
   for (const auto& each : grants) {
-    most = std::max(most, each.role);
+    if (each.project != metrics_alone) {
+      most = std::max(most, each.role);
+    }
   }
   return most;
 }

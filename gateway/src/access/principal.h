@@ -15,14 +15,16 @@ namespace millrace::gateway {
 /// Roles are ordered: each may do what those below it may.
 using role = schemas::AccessRole;
 
-/// `read`.
+/// `read`: how a role is called.
 [[nodiscard]] std::string_view to_string(role which) noexcept;
 
 /// Stands for all projects, and for what belongs to none.
 inline constexpr std::string_view all_projects = "*";
+/// Stands for the figures of servers, and nothing else; no project can have that name.
+inline constexpr std::string_view metrics_alone = "/metrics";
 
 struct grant {
-  std::string project;  ///< Or `all_projects`.
+  std::string project;  ///< Or `all_projects`, or `metrics_alone`.
   gateway::role role = role::NONE;
 };
 
@@ -42,7 +44,8 @@ struct principal {
 /// What a route wants of who asks: a role, and where.
 struct access {
   enum class place : std::uint8_t {
-    nowhere,     ///< Anybody may ask, also who has no token.
+    probe,       ///< Anybody may ask, as often as he likes.
+    nowhere,     ///< Anybody may ask; who shows no good token, as often as with a wrong one.
     somewhere,   ///< In any project; the handler sees to the rest.
     path,        ///< In the project that the path names, as `{project}`.
     webhook,     ///< So too, unless the request is signed: the handler sees to the signature.
@@ -51,6 +54,8 @@ struct access {
     run,         ///< In the project of the run that the path names, as `{id}`.
     everywhere,  ///< In all projects.
     actor,       ///< So too; of `{type}`s that pipelines are made of, `admin`: they have all of it.
+    actor_state,  ///< So too; of `{type}`s that are for other actors only, `admin`.
+    metrics,      ///< So too, or for `metrics_alone`.
   };
   place where = place::everywhere;
   role least = role::ADMIN;

@@ -2,9 +2,11 @@
 // The HTTP API, version 1.
 //
 //   PUT    /api/v1/projects/{project}/pipelines/{name}        a definition; If-(None-)Match
-//   GET    /api/v1/projects/{project}/pipelines               ?after&limit
+//   GET    /api/v1/projects/{project}/pipelines               ?cursor&limit
 //   GET    /api/v1/projects/{project}/pipelines/{name}        ?version; If-None-Match
 //   DELETE /api/v1/projects/{project}/pipelines/{name}        with its ended runs
+//   GET    /api/v1/projects/{project}/pipelines/{name}/activity
+//   POST   /api/v1/projects/{project}/pipelines/{name}/pause  and /resume, /rollback
 //   POST   /api/v1/projects/{project}/pipelines/{name}/runs   {params, labels, version, priority,
 //                                                             only, no_cache}; ?wait;
 //                                                             Idempotency-Key
@@ -13,8 +15,8 @@
 //                                                             Idempotency-Key
 //   POST   /api/v1/projects/{project}/pipelines/{name}/webhooks/{webhook}
 //                                                             anything; Idempotency-Key
-//   GET    /api/v1/projects/{project}/pipelines/{name}/runs   ?before&limit&state
-//   GET    /api/v1/projects/{project}/pipelines/{name}/cache  ?after&limit
+//   GET    /api/v1/projects/{project}/pipelines/{name}/runs   ?cursor&limit&state
+//   GET    /api/v1/projects/{project}/pipelines/{name}/cache  ?cursor&limit
 //   DELETE /api/v1/projects/{project}/pipelines/{name}/cache  ?task
 //   GET    /api/v1/projects/{project}/pipelines/{name}/schedules
 //   GET    /api/v1/projects/{project}/pipelines/{name}/schedules/{schedule}
@@ -33,23 +35,25 @@
 //   POST   /api/v1/projects/{project}/pipelines/{name}/schedules:pause
 //                                                             {reason}
 //   POST   /api/v1/projects/{project}/pipelines/{name}/schedules:resume
-//   GET    /api/v1/projects/{project}/schedules               ?after&limit
+//   GET    /api/v1/projects/{project}/schedules               ?cursor&limit
 //   POST   /api/v1/validate                                   a definition
-//   GET    /api/v1/runs                                       ?project&state&before&limit
+//   GET    /api/v1/runs                                       ?project&state&cursor&limit
 //   GET    /api/v1/runs/{id}                                  ?wait
-//   GET    /api/v1/runs/{id}/tasks                            ?after&limit
+//   DELETE /api/v1/runs/{id}                                  once it has ended
+//   GET    /api/v1/runs/{id}/tasks                            ?cursor&limit
 //   GET    /api/v1/runs/{id}/tasks/{name}                     with attempts
 //   GET    /api/v1/runs/{id}/tasks/{name}/logs                ?stream&attempt&tail&offset&follow
 //   GET    /api/v1/runs/{id}/logs                             of all tasks, line by line (NDJSON);
 //                                                             ?task&stream&attempt&tail&since
-//   GET    /api/v1/runs/{id}/artifacts                        ?after&limit
+//   GET    /api/v1/runs/{id}/artifacts                        ?cursor&limit
 //   GET    /api/v1/runs/{id}/tasks/{name}/artifacts/{artifact}
-//                                                             its files; ?after&limit
+//                                                             its files; ?cursor&limit
 //   GET    /api/v1/runs/{id}/tasks/{name}/artifacts/{artifact}/content
 //                                                             one of them: ?path; If-None-Match
 //   GET    /api/v1/runs/{id}/events                           server-sent; Last-Event-ID
 //   POST   /api/v1/runs/{id}/cancel                           {reason}; Idempotency-Key
 //   POST   /api/v1/runs/{id}/retry                            {from, dry_run}; Idempotency-Key
+//   POST   /api/v1/runs/{id}/pause                            and /resume, /rerun
 //   POST   /api/v1/runs/{id}/tasks/{name}/approve             {comment}; Idempotency-Key
 //   POST   /api/v1/runs/{id}/tasks/{name}/reject              {comment}; Idempotency-Key
 //   POST   /api/v1/callbacks/{token}                          {state, reason, outputs};
@@ -59,7 +63,7 @@
 //   GET    /api/v1/actors/{type}                              of all silos;
 //                                                             ?silo&prefix&active&cursor&limit
 //   GET    /api/v1/actors/{type}/{key}/state                  as committed, by the silo that has
-//                                                             it; ?map&after&limit
+//                                                             it; ?map&cursor&limit
 //   POST   /api/v1/actors/{type}/{key}/deactivate             once it has nothing to do, there
 //   GET    /api/v1/silo                                       figures, by actor type
 //   GET    /api/v1/silos                                      of the cluster; ?cursor&limit
@@ -89,7 +93,7 @@
 //   GET    /api/v1/projects/{project}/usage                   what it has of that
 //   GET    /api/v1/pool                                       what executors offer and projects
 //                                                             have
-//   GET    /api/v1/audit                                      who did what; ?before&limit
+//   GET    /api/v1/audit                                      who did what; ?cursor&limit
 //   GET    /livez /readyz /startupz /metrics /version /schemas/pipeline.json
 //   GET    /openapi.json                                      all of this, for programs
 //
@@ -100,6 +104,7 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -110,6 +115,7 @@
 #include "api/file_thread.h"
 #include "api/operation.h"
 #include "http/identity.h"
+#include "http/memory_budget.h"
 #include "http/router.h"
 #include "http/server.h"
 #include "millrace/actors/pipeline_host.h"
@@ -118,6 +124,10 @@
 #include "trace/otlp_exporter.h"
 
 namespace millrace::gateway {
+
+/// Of the lists of artifacts' files that are being read, but for small ones, and of each client a
+/// quarter, or one list.
+inline constexpr std::size_t lists_bytes_max = std::size_t{16} << 20;
 
 /// Large bodies that may wait to be read; a definition of 1 MiB, the largest, takes 0.2 s.
 inline constexpr std::size_t bodies_waiting_max = 64;
@@ -150,6 +160,8 @@ struct api_parts {
   const token_list* tokens = nullptr;               ///< Likewise.
   const http::identity* tls = nullptr;              ///< Likewise.
   std::optional<link_ends> links = {};              ///< Likewise.
+  const std::shared_ptr<http::memory_budget> lists =
+      std::make_shared<http::memory_budget>(lists_bytes_max);
 };
 
 /// The routes of the API, each with what it wants of who asks and what /openapi.json says of it. No
@@ -243,5 +255,7 @@ void add_system_routes(api_routes& routes);
   return {access::place::somewhere, least};
 }
 inline constexpr access for_anybody{access::place::nowhere, role::NONE};
+inline constexpr access for_probes{access::place::probe, role::NONE};
+inline constexpr access of_actor_state{access::place::actor_state, role::READ};
 
 }  // namespace millrace::gateway

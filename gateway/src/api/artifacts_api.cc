@@ -3,6 +3,7 @@
 // executor that keeps them.
 #include <algorithm>
 
+#include "access/principal.h"
 #include "api/api.h"
 #include "api/blob_reader.h"
 #include "api/list_page.h"
@@ -50,12 +51,21 @@ class list_reader : public std::enable_shared_from_this<list_reader> {
 public:
   using done = std::function<void(const known_list&)>;
 
-  list_reader(const api_parts& parts, wanted_artifact wanted, std::shared_ptr<reply> answer,
+  list_reader(const api_parts& parts, const request& received, std::shared_ptr<reply> answer,
               done then)
       : parts_(parts),
-        wanted_(std::move(wanted)),
+        wanted_(wanted_in(received)),
+        client_(received.by != nullptr ? "token " + received.by->name : received.from),
         answer_(std::move(answer)),
         then_(std::move(then)) {}
+
+  list_reader(const list_reader&) = delete;
+  list_reader& operator=(const list_reader&) = delete;
+  ~list_reader() {
+    if (counted_ > 0) {
+      parts_.lists->give_back(client_, counted_);
+    }
+  }
 
   void begin() {
     parts_.silo.call_then<schemas::run_interface::task_results>(
@@ -93,12 +103,28 @@ private:
       return;
     }
     text_ += bytes_of(*piece);
+    if (!count()) {
+      answer_->fail({errc::unavailable,
+                     "the lists of artifacts that are being read take as much memory as they may",
+                     std::chrono::seconds{1}});
+      return;
+    }
     if (text_.size() < piece->size() && !bytes_of(*piece).empty() &&
         text_.size() <= actors::artifact_list_bytes_max) {
       pull();
       return;
     }
     answer_on(parts_.files, answer_, [self = shared_from_this()] { self->tell(); });
+  }
+
+  // False: there is no room for more of it.
+  bool count() {
+    const auto more = text_.size() > small_list_bytes ? text_.size() - counted_ : 0;
+    if (more > 0 && !parts_.lists->take(client_, counted_, more)) {
+      return false;
+    }
+    counted_ += more;
+    return true;
   }
 
   void tell() {
@@ -117,8 +143,12 @@ private:
     then_({reader_->executor(), *std::move(list)});
   }
 
+  static constexpr std::size_t small_list_bytes = std::size_t{64} << 10U;
+
   const api_parts& parts_;
-  wanted_artifact wanted_;
+  const wanted_artifact wanted_;
+  const std::string client_;
+  std::size_t counted_ = 0;  // of `api_parts::lists`
   std::shared_ptr<reply> answer_;
   done then_;
   std::string digest_;
@@ -257,7 +287,7 @@ void files(const api_parts& parts, request& received, reply answer) {
   const auto shared = std::make_shared<reply>(std::move(answer));
   const auto most = *limit == 0 ? page_files_max : *limit;
   std::make_shared<list_reader>(
-      parts, wanted_in(received), shared,
+      parts, received, shared,
       [shared, most, after = text_in_query(received, "cursor")](const known_list& known) {
         const auto& list = known.files;
         auto page = nlohmann::ordered_json::array();
@@ -287,10 +317,9 @@ void content(const api_parts& parts, request& received, reply answer) {
     return;
   }
   const auto shared = std::make_shared<reply>(std::move(answer));
-  const auto wanted = wanted_in(received);
   std::make_shared<list_reader>(
-      parts, wanted, shared,
-      [&parts, shared, path, run = wanted.run, has = *tags](const known_list& known) {
+      parts, received, shared,
+      [&parts, shared, path, run = wanted_in(received).run, has = *tags](const known_list& known) {
         const auto& list = known.files;
         const auto found = std::lower_bound(
             list.begin(), list.end(), path,

@@ -118,7 +118,7 @@ void state(const api_parts& parts, request& received, reply answer) {
   const auto after = text_in_query(received, "cursor");
   if (!limit || (!after.empty() && map.empty())) {
     answer.fail(limit ? error{errc::invalid_argument,
-                              "query parameter 'after' belongs to a map: name it with 'map'"}
+                              "query parameter 'cursor' belongs to a map: name it with 'map'"}
                       : limit.error());
     return;
   }
@@ -191,7 +191,7 @@ void figures(const api_parts& parts, request&, reply answer) {
 
 void add_inspect_routes(api_routes& routes) {
   const std::string one = "/api/v1/actors/{type}/{key}";
-  routes.add(method::get, "/api/v1/actors/{type}", everywhere(role::READ),
+  routes.add(method::get, "/api/v1/actors/{type}", of_actor_state,
              {.id = "list_actors",
               .tag = "actors",
               .summary = "The actors of a type, of all silos",
@@ -205,7 +205,7 @@ void add_inspect_routes(api_routes& routes) {
                            .body = json_media(actor_list_shape())}},
               .problems = {404}},
              list);
-  routes.add(method::get, one + "/state", everywhere(role::READ),
+  routes.add(method::get, one + "/state", of_actor_state,
              {.id = "get_actor_state",
               .tag = "actors",
               .summary = "What an actor has stored",

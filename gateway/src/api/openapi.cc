@@ -126,6 +126,7 @@ std::string_view text_of_parameter(std::string_view before, std::string_view nam
 std::string needs(const access& what) {
   const auto role = "Needs the role `" + std::string{to_string(what.least)} + "` ";
   switch (what.where) {
+    case access::place::probe:
     case access::place::nowhere:
       return "Needs no token.";
     case access::place::somewhere:
@@ -142,6 +143,10 @@ std::string needs(const access& what) {
       return role + "in the project of the run.";
     case access::place::everywhere:
       return role + "in all projects.";
+    case access::place::metrics:
+      return role + "in all projects, or for `/metrics`.";
+    case access::place::actor_state:
+      return role + "in all projects; `admin` for types that are for other actors only.";
     case access::place::actor:
       break;
   }
@@ -149,7 +154,8 @@ std::string needs(const access& what) {
 }
 
 bool needs_token(const access& what) {
-  return what.where != access::place::nowhere && what.where != access::place::path_token;
+  return what.where != access::place::probe && what.where != access::place::nowhere &&
+         what.where != access::place::path_token;
 }
 
 class document_writer {
@@ -293,6 +299,9 @@ private:
     if (needs_token(row.needed)) {
       all.insert({401, 403, 503});
     }
+    if (row.needed.where == access::place::nowhere) {
+      all.insert(429);
+    }
     if (row.has_checked_query) {
       all.insert({400, 429, 500, 503, 504});
     }
@@ -330,7 +339,7 @@ void add_openapi_route(api_routes& routes, const std::vector<api_routes::row>& m
               .answers = {{.status = 200,
                            .text = "OpenAPI 3.1.",
                            .body = json_media(shape::map(shape::any()))}}},
-             [text](http::request&, http::reply reply) { reply.send(http::json(200, *text)); });
+             [text](http::request&, http::reply reply) { reply.send(http::json(200, text)); });
   auto rows = routes.rows();
   rows.insert(rows.end(), more.begin(), more.end());
   *text = openapi_of(rows).dump();

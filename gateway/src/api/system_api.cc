@@ -67,6 +67,11 @@ std::string render_metrics(const api_parts& parts) {
               server.bodies_bytes);
     own.counter("millrace_gateway_bodies_refused_total",
                 "Bodies that the memory for bodies had no room for.", server.bodies_refused_total);
+    own.gauge("millrace_gateway_answers_bytes", "Answers that wait for their readers.",
+              server.answers_bytes);
+    own.counter("millrace_gateway_answers_refused_total",
+                "Answers and streams that the memory for answers had no room for.",
+                server.answers_refused_total);
   }
   if (parts.guard != nullptr) {
     own.counter("millrace_gateway_rate_limited_total",
@@ -174,14 +179,14 @@ void add_system_routes(api_routes& routes) {
   const auto told = [](media body) {
     return answer{.status = 200, .text = "So it is.", .body = std::move(body)};
   };
-  routes.add(method::get, "/livez", for_anybody,
+  routes.add(method::get, "/livez", for_probes,
              {.id = "is_alive",
               .tag = "system",
               .summary = "Whether the process answers",
               .answers = {told(plain_text())}},
              [](request&, reply answer) { answer.send(http::text(200, "alive\n")); });
   routes.add(
-      method::get, "/readyz", for_anybody,
+      method::get, "/readyz", for_probes,
       {.id = "is_ready",
        .tag = "system",
        .summary = "Whether the process can take work",
@@ -189,7 +194,7 @@ void add_system_routes(api_routes& routes) {
        .problems = {429, 500, 503, 507}},
       [&parts](request&, reply answer) { tell(unready(parts), "ready\n", std::move(answer)); });
   routes.add(
-      method::get, "/startupz", for_anybody,
+      method::get, "/startupz", for_probes,
       {.id = "has_started",
        .tag = "system",
        .summary = "Whether the process has been ready since it was started",
@@ -200,22 +205,22 @@ void add_system_routes(api_routes& routes) {
         *has_been = *has_been || !trouble;
         tell(trouble, "started\n", std::move(answer));
       });
-  routes.add(method::get, "/metrics", everywhere(role::READ),
+  routes.add(method::get, "/metrics", access{access::place::metrics, role::READ},
              {.id = "get_metrics",
               .tag = "system",
               .summary = "Figures of the process, as Prometheus text",
               .answers = {told(plain_text())},
               .problems = {429}},
              [&parts](request&, reply answer) { metrics(parts, std::move(answer)); });
-  routes.add(
-      method::get, "/schemas/pipeline.json", for_anybody,
-      {.id = "get_pipeline_schema",
-       .tag = "system",
-       .summary = "The JSON Schema of definitions, for editors",
-       .answers = {{.status = 200,
-                    .text = "JSON Schema 2020-12.",
-                    .body = json_media(shape::map(shape::any()))}}},
-      [](request&, reply answer) { answer.send(http::json(200, std::string{pipeline_schema()})); });
+  routes.add(method::get, "/schemas/pipeline.json", for_anybody,
+             {.id = "get_pipeline_schema",
+              .tag = "system",
+              .summary = "The JSON Schema of definitions, for editors",
+              .answers = {{.status = 200,
+                           .text = "JSON Schema 2020-12.",
+                           .body = json_media(shape::map(shape::any()))}}},
+             [schema = std::make_shared<const std::string>(pipeline_schema())](
+                 request&, reply answer) { answer.send(http::json(200, schema)); });
   routes.add(method::get, "/version", for_anybody,
              {.id = "get_version",
               .tag = "system",

@@ -63,7 +63,10 @@ result<void> check(const principal& who, schemas::NewToken::Reader wanted) {
   }
   for (unsigned at = 0; at < grants.size(); ++at) {
     const std::string_view project{grants[at].getProject().cStr()};
-    if (project != all_projects) {
+    if (project == metrics_alone && grants[at].getRole() != role::READ) {
+      return error{errc::invalid_argument, "the grant for '/metrics' has the role read"};
+    }
+    if (project != all_projects && project != metrics_alone) {
       if (auto named = actors::check_name("project", project, actors::name_rule::thing); !named) {
         return named;
       }

@@ -23,11 +23,12 @@ constexpr const char* token_usage =
 constexpr const char* tokens_path = "/api/v1/tokens";
 
 void add_token_options(po::options_description& options) {
-  options.add_options()("grant", po::value<std::vector<std::string>>()->value_name("PROJECT=ROLE"),
-                        "create: what it may do where; the role is read, run or admin, the project "
-                        "'*' is all of them and the cluster\n(may be repeated)")(
-      "expires-in", po::value<std::string>()->value_name("DURATION"),
-      "create: after this it is nobody's, such as 90d (default: never)")(
+  options.add_options()(
+      "grant", po::value<std::vector<std::string>>()->value_name("PROJECT=ROLE"),
+      "create: what it may do where; the role is read, run or admin, the project "
+      "'*' is all of them and the cluster; /metrics=read is for figures alone\n(may be "
+      "repeated)")("expires-in", po::value<std::string>()->value_name("DURATION"),
+                   "create: after this it is nobody's, such as 90d (default: never)")(
       "to", po::value<std::string>()->value_name("FILE"),
       "create: write it to a new file that only you may read, instead of printing it");
   add_server_option(options);

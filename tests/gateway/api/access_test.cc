@@ -77,8 +77,8 @@ const std::map<std::string, access> wanted{
     {"POST /api/v1/callbacks/{token}", {place::path_token, role::NONE}},
     {"GET /api/v1/actors", {place::everywhere, role::READ}},
     {"POST /api/v1/actors/{type}/{key}/{method}", {place::everywhere, role::ADMIN}},  // of runs
-    {"GET /api/v1/actors/{type}", {place::everywhere, role::READ}},
-    {"GET /api/v1/actors/{type}/{key}/state", {place::everywhere, role::READ}},
+    {"GET /api/v1/actors/{type}", {place::actor_state, role::READ}},
+    {"GET /api/v1/actors/{type}/{key}/state", {place::actor_state, role::READ}},
     {"POST /api/v1/actors/{type}/{key}/deactivate", {place::everywhere, role::ADMIN}},
     {"GET /api/v1/silo", {place::everywhere, role::READ}},
     {"GET /api/v1/silos", {place::everywhere, role::READ}},
@@ -102,10 +102,10 @@ const std::map<std::string, access> wanted{
     {"PUT /api/v1/projects/{project}/secrets/{name}", {place::path, role::ADMIN}},
     {"DELETE /api/v1/projects/{project}/secrets/{name}", {place::path, role::ADMIN}},
     {"GET /api/v1/audit", {place::everywhere, role::ADMIN}},
-    {"GET /metrics", {place::everywhere, role::READ}},
-    {"GET /livez", {place::nowhere, role::NONE}},
-    {"GET /readyz", {place::nowhere, role::NONE}},
-    {"GET /startupz", {place::nowhere, role::NONE}},
+    {"GET /metrics", {place::metrics, role::READ}},
+    {"GET /livez", {place::probe, role::NONE}},
+    {"GET /readyz", {place::probe, role::NONE}},
+    {"GET /startupz", {place::probe, role::NONE}},
     {"GET /version", {place::nowhere, role::NONE}},
     {"GET /schemas/pipeline.json", {place::nowhere, role::NONE}},
     {"GET /openapi.json", {place::nowhere, role::NONE}},
@@ -162,10 +162,14 @@ public:
 };
 
 bool is_for_anybody(access what) {
-  return what.where == place::nowhere || what.where == place::path_token;
+  return what.where == place::probe || what.where == place::nowhere ||
+         what.where == place::path_token;
 }
 
 bool may(const holder& who, access what) {
+  if (who.project == "/metrics") {
+    return is_for_anybody(what) || what.where == place::metrics;
+  }
   const bool is_there = who.project == "*" || (who.project == "p" && what.where == place::path) ||
                         (who.project == "p" && what.where == place::webhook) ||
                         (who.project == "p" && what.where == place::query) ||
@@ -183,6 +187,8 @@ TEST_CASE("each route is open to those whose role in its place is enough, and to
       holders.push_back({project, which, served.make_token(name, project, to_string(which))});
     }
   }
+  holders.push_back(
+      {"/metrics", role::READ, served.make_token("figures", "/metrics", to_string(role::READ))});
   CHECK(served.rows.size() == wanted.size());
   for (const auto& row : served.rows) {
     const auto route = std::string{http::to_string(row.verb)} + " " + row.pattern;
@@ -206,7 +212,8 @@ TEST_CASE("each route is open to those whose role in its place is enough, and to
       CAPTURE(to_string(who.has));
       const auto status = status_for(shown(who.token));
       CHECK(status != 401);
-      const bool is_hidden = found->second.where == place::run && who.project == "q";
+      const bool is_hidden =
+          found->second.where == place::run && (who.project == "q" || who.project == "/metrics");
       if (may(who, found->second)) {
         CHECK(status != 403);
       } else {
@@ -227,6 +234,40 @@ TEST_CASE("a call of an actor that is no part of pipelines needs the role run ev
   CHECK(status(reads) == 403);
   CHECK(status(of_p) == 403);
   CHECK(status(runs) == 404);  // there is no such type here
+}
+
+// Goal: what /audit, /tokens and /secrets want `admin` for cannot be had another way.
+TEST_CASE("what actors store that are for other actors only needs the role admin everywhere") {
+  guarded_node served;
+  const auto runs = served.make_token("runs", "*", "run");
+  const auto admin = served.make_token("admin", "*", "admin");
+  const auto status = [&](const std::string& target, const std::string& by) {
+    return served.send(method::get, "/api/v1/actors/" + target, {}, shown(by)).status;
+  };
+  for (const std::string type :
+       {"access", "audit", "secrets", "schedule", "executor", "silo_control"}) {
+    CAPTURE(type);
+    CHECK(status(type, runs) == 403);
+    CHECK(status(type + "/k/state", runs) == 403);
+    CHECK(status(type, admin) != 403);
+    CHECK(status(type + "/k/state", admin) != 403);
+  }
+  CHECK(status("access/tokens/state", runs) == 403);
+  CHECK(status("access/tokens/state", admin) == 200);
+  CHECK(status("run", runs) == 200);
+}
+
+TEST_CASE("a token for figures alone is made by who administers all, with the role read") {
+  guarded_node served;
+  const auto p = served.make_token("p", "p", "admin");
+  const auto status = [&](std::string_view role, const std::string& by) {
+    const json wish{{"id", "x"}, {"grants", {{{"project", "/metrics"}, {"role", role}}}}};
+    return served.send(method::post, "/api/v1/tokens", wish.dump(), shown(by)).status;
+  };
+  CHECK(status("run", root) == 400);
+  CHECK(status("admin", root) == 400);
+  CHECK(status("read", p) == 403);
+  CHECK(status("read", root) == 201);
 }
 
 TEST_CASE("what is of another project cannot be told from what is not there") {
@@ -520,6 +561,29 @@ TEST_CASE("a token makes so many requests a second, and no other token counts fo
   }
   CHECK(served.send(method::get, "/metrics", {}, shown(root))
             .body.find("millrace_gateway_rate_limited_total 1\n") != std::string::npos);
+}
+
+// Goal: who has no token cannot have large answers without end, and who has one is not held up.
+TEST_CASE(
+    "what anybody may ask for counts, but for probes, and whoever shows a token for himself") {
+  served_node served{served_node::executor::own, root, {.wrong_tokens = 3}};
+  const auto open = {"/openapi.json", "/schemas/pipeline.json", "/version"};
+  for (const auto* each : open) {
+    CHECK(served.send(method::get, each).status == 200);
+  }
+  for (const auto* each : open) {
+    CAPTURE(each);
+    auto last = served.send(method::get, each);
+    for (int tries = 0; tries < 1'000 && last.status == 200; ++tries) {
+      last = served.send(method::get, each);  // a second has gone by
+    }
+    CHECK(last.status == 429);
+    CHECK(last.headers.find("Retry-After") == "1");
+    CHECK(served.send(method::get, each, {}, shown(root)).status == 200);
+  }
+  for (int probe = 0; probe < 50; ++probe) {
+    CHECK(served.send(method::get, "/livez").status == 200);
+  }
 }
 
 TEST_CASE("a request that is refused before its body counts for its token") {
