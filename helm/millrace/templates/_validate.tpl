@@ -100,7 +100,7 @@
 {{- end -}}
 {{- if $v.metrics.serviceMonitor.enabled -}}
 {{- if and $v.access.enabled (not $v.metrics.token.existingSecret) -}}
-{{- fail "\nmetrics.serviceMonitor.enabled=true needs metrics.token.existingSecret, a Secret with a token that may read (`millrace token create prometheus --grant '*=read'`). It may be made after the install; the chart's own token may do everything, and is not for Prometheus." -}}
+{{- fail "\nmetrics.serviceMonitor.enabled=true needs metrics.token.existingSecret, a Secret with a token that may read figures (`millrace token create prometheus --grant /metrics=read`). It may be made after the install; the chart's own token may do everything, and is not for Prometheus." -}}
 {{- end -}}
 {{- $trusts := concat (list (include "millrace.trust" (dict "root" . "component" "silo"))) (ternary (list (include "millrace.trust" (dict "root" . "component" "gateway"))) list $v.gateway.enabled) | compact -}}
 {{- if and $trusts (ne (default .Release.Namespace $v.metrics.serviceMonitor.namespace) .Release.Namespace) (not $v.metrics.authority.existingSecret) -}}
