@@ -1,13 +1,22 @@
 // SPDX-License-Identifier: MIT
 #include "chaos/campaign.h"
 
+#include <algorithm>
+
 namespace chaos {
 
 namespace {
 
+constexpr auto answers_within = 60s;
 constexpr auto repeats_for = 60s;   // after all was mended
 constexpr auto read_within = 180s;  // runs have to end meanwhile
 constexpr std::size_t disk_mib = 256;
+
+bool has_run(const history& events) {
+  return std::any_of(events.begin(), events.end(), [](const event& each) {
+    return each.f == "submit" && each.type == event_type::ok;
+  });
+}
 
 }  // namespace
 
@@ -27,10 +36,7 @@ campaign_result run_campaign(const campaign_wishes& wishes) {
                  .has_full_disks = wishes.faults.contains("disk")},
                 whole.clients(),
                 seen};
-    nemesis harming{{.seed = wishes.seed,
-                     .faults = wishes.faults,
-                     .stop_max = wishes.stop_max,
-                     .kill_max = wishes.kill_max},
+    nemesis harming{{.seed = wishes.seed, .faults = wishes.faults, .fault_max = wishes.fault_max},
                     whole};
     const auto end = steady::now() + wishes.time;
     for (std::size_t round = 0; round < wishes.rounds_max && steady::now() < end; ++round) {
@@ -40,7 +46,11 @@ campaign_result run_campaign(const campaign_wishes& wishes) {
       }
     }
     harming.mend_all();
-    whole.attend(200ms);
+    const auto give_up = steady::now() + answers_within;
+    do {
+      whole.attend(200ms);
+    } while (steady::now() < give_up && (asking.figures().ok < wishes.answers_min ||
+                                         (wishes.has_runs && !has_run(seen.events()))));
     asking.end(result.mistakes.empty() ? repeats_for : 5s);
     std::vector<std::string> missing;
     asking.read_all(result.mistakes.empty() ? read_within : 20s, missing);

@@ -15,13 +15,14 @@ struct campaign_wishes {
   std::size_t silos = 3;
   std::chrono::milliseconds time{60'000};  ///< In which rounds of faults begin.
   std::size_t rounds_max = SIZE_MAX;
+  /// It goes on without faults until there are so many and a run has begun, for a minute at most.
+  std::uint64_t answers_min = 0;
   fault_names faults{"kill", "stop"};
-  std::chrono::milliseconds stop_max{60'000};  ///< As `nemesis::wishes`; the next one, too.
-  std::chrono::milliseconds kill_max{8'000};
+  std::chrono::milliseconds fault_max{60'000};  ///< As `nemesis::wishes`.
   bool has_etcd = false;
   bool has_runs = true;
-  std::filesystem::path room;  ///< For data, logs and the history.
-  std::string program;
+  std::filesystem::path room = {};  ///< For data, logs and the history.
+  std::string program = {};
 };
 
 struct campaign_result {

@@ -31,6 +31,11 @@ std::chrono::milliseconds nemesis::between(std::chrono::milliseconds least,
   return std::chrono::milliseconds{static_cast<std::int64_t>(std::exp(from + part * (to - from)))};
 }
 
+std::chrono::milliseconds nemesis::time_of_fault(std::chrono::milliseconds least,
+                                                 std::chrono::milliseconds most) {
+  return between(least, std::max(least, std::min(most, wishes_.fault_max)));
+}
+
 void nemesis::tell(const std::string& line) {
   const auto at = std::chrono::duration_cast<std::chrono::milliseconds>(steady::now() - began_);
   std::printf("%8.2f %s\n", static_cast<double>(at.count()) / 1000, line.c_str());
@@ -49,7 +54,7 @@ std::size_t nemesis::unharmed_silo() {
 }
 
 void nemesis::kill(std::size_t machine, const std::string& what) {
-  const auto time = between(10ms, wishes_.kill_max);
+  const auto time = time_of_fault(10ms, 8s);
   tell(what + " " + cluster_.at(machine).name + " for " + std::to_string(time.count()) + " ms");
   cluster_.kill(machine);
   harms_.push_back({what, machine, steady::now() + time});
@@ -57,7 +62,7 @@ void nemesis::kill(std::size_t machine, const std::string& what) {
 }
 
 void nemesis::stop_one(std::size_t machine) {
-  const auto time = between(100ms, wishes_.stop_max);
+  const auto time = time_of_fault(100ms, 60s);
   tell("stop " + cluster_.at(machine).name + " for " + std::to_string(time.count()) + " ms");
   cluster_.stop(machine);
   harms_.push_back({"stop", machine, steady::now() + time});
@@ -70,7 +75,7 @@ void nemesis::part() {
   const auto& name = cluster_.at(one).name;
   const auto kinds = cluster_.has_etcd() ? 5U : 3U;
   const auto kind = below(kinds);
-  const auto time = between(200ms, 15s);
+  const auto time = time_of_fault(200ms, 15s);
   auto& net = *cluster_.net();
   std::string how;
   const auto cut_all = [&](bool out, bool in) {
@@ -114,7 +119,7 @@ void nemesis::part() {
 }
 
 void nemesis::harm_etcd() {
-  const auto time = between(100ms, 20s);
+  const auto time = time_of_fault(100ms, 20s);
   const auto is_kill = below(2) == 0;
   tell("etcd " + std::string{is_kill ? "killed" : "stopped"} + " for " +
        std::to_string(time.count()) + " ms");
@@ -165,7 +170,7 @@ bool nemesis::harm_one(const std::string& fault) {
     }
     part();
   } else if (fault == "disk") {
-    const auto time = between(500ms, 15s);
+    const auto time = time_of_fault(500ms, 15s);
     tell("disk of " + cluster_.at(silo).name + " is full for " + std::to_string(time.count()) +
          " ms");
     cluster_.fill_disk(silo);
@@ -210,9 +215,17 @@ std::string nemesis::next_fault() {
   return fault;
 }
 
+// What cannot be at this time is to come in the same turn still.
+void nemesis::harm_next() {
+  auto fault = next_fault();
+  if (!harm_one(fault)) {
+    left_.push_back(std::move(fault));
+  }
+}
+
 bool nemesis::round() {
   for (auto number = 1 + below(3); number > 0; --number) {
-    harm_one(next_fault());
+    harm_next();
     cluster_.attend(between(20ms, 1s));
   }
   while (!harms_.empty()) {
@@ -225,7 +238,7 @@ bool nemesis::round() {
       harms_.erase(due);
       // Sometimes the next blow falls before it has recovered.
       if (below(4) == 0) {
-        harm_one(next_fault());
+        harm_next();
       }
     }
   }

@@ -22,8 +22,7 @@ public:
   struct wishes {
     std::uint64_t seed = 1;
     fault_names faults;
-    std::chrono::milliseconds stop_max{60'000};  ///< The longest SIGSTOP.
-    std::chrono::milliseconds kill_max{8'000};   ///< The longest time until a start.
+    std::chrono::milliseconds fault_max{60'000};  ///< The longest; each kind has its own, too.
     /// After which a cluster that was mended is said not to recover. Lives wait for their sessions.
     std::chrono::milliseconds served_within{120'000};
     /// How long a wipe waits for all copies: one that was away often waits 5 min to be let in
@@ -50,8 +49,11 @@ private:
   };
   std::chrono::milliseconds between(std::chrono::milliseconds least,
                                     std::chrono::milliseconds most);
+  std::chrono::milliseconds time_of_fault(std::chrono::milliseconds least,
+                                          std::chrono::milliseconds most);
   std::size_t below(std::size_t bound) { return random_() % bound; }
   std::string next_fault();
+  void harm_next();
   bool harm_one(const std::string& fault);
   void kill(std::size_t machine, const std::string& what);
   void stop_one(std::size_t machine);
