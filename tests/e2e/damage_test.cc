@@ -127,7 +127,7 @@ TEST_CASE("a silo whose journal is damaged says how it comes back with new copie
     words.insert(words.end(), {"--server", lines.url});
     return millrace(words);
   };
-  REQUIRE(asked({"cluster", "health", "--wait", "1m"}).status == 0);
+  REQUIRE(asked({"cluster", "health", "--wait", "5m"}).status == 0);
   apply_pipelines(folder.path, lines.url);
   REQUIRE(asked({"submit", "busy"}).status == 0);
   ::kill(lines.pids.at("b"), SIGKILL);
@@ -156,7 +156,7 @@ TEST_CASE("a silo whose journal is damaged says how it comes back with new copie
   fs::remove_all(state);
   background_command again{start};
   REQUIRE(becomes({"silos", "-o", "name", "--server", lines.url}, "a\nb\nc\ngateway\n"));
-  REQUIRE(asked({"cluster", "health", "--wait", "2m"}).status == 0);
+  REQUIRE(asked({"cluster", "health", "--wait", "5m"}).status == 0);
   CHECK(text_of(state / "FORMAT") != format);  // another allocation id
   for (const auto* each : {"a", "c"}) {
     REQUIRE(asked({"drain", each}).status == 0);

@@ -105,7 +105,7 @@ TEST_CASE("a cluster of this machine that meets at an etcd goes on when a silo i
     words.insert(words.end(), {"--server", lines.url});
     return words;
   };
-  REQUIRE(millrace(asked({"cluster", "health", "--wait", "2m"})).status == 0);
+  REQUIRE(millrace(asked({"cluster", "health", "--wait", "5m"})).status == 0);
   check_silos(json_of({"silos"}, lines.url), lines);
   REQUIRE(millrace(asked({"apply", definition.string()})).status == 0);
 
@@ -150,7 +150,7 @@ TEST_CASE("a cluster of this machine that meets at an etcd goes on when a silo i
   const auto from = said.find("silo --name " + victim);
   std::istringstream words{said.substr(from, said.find('\n', from) - from)};
   background_command again{std::vector<std::string>{std::istream_iterator<std::string>{words}, {}}};
-  REQUIRE(millrace(asked({"cluster", "health", "--wait", "1m"})).status == 0);
+  REQUIRE(millrace(asked({"cluster", "health", "--wait", "5m"})).status == 0);
   CHECK(life_of(victim) > life);
   again.interrupt();
   CHECK(again.wait().status == 0);
