@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <cstddef>
+#include <cstdio>
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -357,8 +358,9 @@ result<void> attempt_table::create(const std::filesystem::path& file, std::uint3
   auto created = reserved_file(fresh, file_bytes);
   // On a full disk the last start has left room for this one.
   const auto spare = file.string() + ".spare";
-  if (!created && created.error().code() == errc::out_of_space &&
-      ::rename(spare.c_str(), fresh.c_str()) == 0) {
+  const auto is_spare = !created && created.error().code() == errc::out_of_space &&
+                        ::rename(spare.c_str(), fresh.c_str()) == 0;
+  if (is_spare) {
     created = reserved_file(fresh, file_bytes);
   }
   if (!created) {
@@ -395,6 +397,12 @@ result<void> attempt_table::create(const std::filesystem::path& file, std::uint3
   }
   if (failed != 0) {
     return file_failure("cannot write " + fresh, failed);
+  }
+  // There the old table is room for the next start, which would be others' once it was given back.
+  if (is_spare &&
+      ::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, file.c_str(), RENAME_EXCHANGE) == 0) {
+    ::rename(fresh.c_str(), spare.c_str());
+    return {};
   }
   if (::rename(fresh.c_str(), file.c_str()) != 0) {
     return file_failure("cannot rename " + fresh, errno);
