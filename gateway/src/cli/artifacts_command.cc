@@ -57,12 +57,11 @@ result<void> download(remote& server, const std::string& target, const ordered_j
   const fs::path part = to.string() + ".part";
   std::ofstream out{part, std::ios::binary | std::ios::trunc};
   actors::digest_of_stream sum;
-  const auto answer =
-      server.client().stream(http::method::get, target, {}, {}, [&](std::string_view piece) {
-        sum.add(piece);
-        out << piece;
-        return out ? http::flow::more : http::flow::stop;
-      });
+  const auto answer = server.client().download(target, [&](std::string_view piece) {
+    sum.add(piece);
+    out << piece;
+    return out ? http::flow::more : http::flow::stop;
+  });
   out.close();
   const auto give_up = [&](error why) {
     fs::remove(part, failed);

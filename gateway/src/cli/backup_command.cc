@@ -96,13 +96,12 @@ result<void> send_from_server(const option_values& options, const runtime::byte_
   }
   std::string last;  // a stream that was broken off has no end
   result<void> outcome;
-  const auto answer = server->client().stream(
-      http::method::get, "/api/v1/backup", {}, {}, [&](std::string_view bytes) {
-        outcome = sink(bytes);
-        last.append(bytes.substr(bytes.size() - std::min(bytes.size(), runtime::backup_end_bytes)));
-        last.erase(0, last.size() - std::min(last.size(), runtime::backup_end_bytes));
-        return outcome ? http::flow::more : http::flow::stop;
-      });
+  const auto answer = server->client().download("/api/v1/backup", [&](std::string_view bytes) {
+    outcome = sink(bytes);
+    last.append(bytes.substr(bytes.size() - std::min(bytes.size(), runtime::backup_end_bytes)));
+    last.erase(0, last.size() - std::min(last.size(), runtime::backup_end_bytes));
+    return outcome ? http::flow::more : http::flow::stop;
+  });
   if (!outcome) {
     return outcome;
   }

@@ -197,9 +197,9 @@ result<void> remote_logs::read(const std::string& run, const attempt_output& who
                   stream == output_stream::standard_error ? "stderr" : "stdout");
   target += tail > 0 ? fmt::format("&tail={}", tail) : "";
   target += whose.attempt > 0 ? fmt::format("&attempt={}", whose.attempt) : "";
-  const auto answer = server_.client().stream(
-      http::method::get, target, {}, {},
-      [&to](std::string_view piece) { return to(piece) ? http::flow::more : http::flow::stop; });
+  const auto answer = server_.client().download(target, [&to](std::string_view piece) {
+    return to(piece) ? http::flow::more : http::flow::stop;
+  });
   if (!answer) {
     return answer.error();
   }

@@ -327,12 +327,12 @@ exit_code print_outputs(remote& server, const std::string& run,
       }
       return {};
     }
-    const auto answer = server.client().stream(
-        http::method::get, tasks + "/" + escaped(task.at("id").get<std::string>()) + "/logs", {},
-        {}, [](std::string_view piece) {
-          std::cout << piece;
-          return std::cout ? http::flow::more : http::flow::stop;
-        });
+    const auto answer =
+        server.client().download(tasks + "/" + escaped(task.at("id").get<std::string>()) + "/logs",
+                                 [](std::string_view piece) {
+                                   std::cout << piece;
+                                   return std::cout ? http::flow::more : http::flow::stop;
+                                 });
     if (!answer) {
       return answer.error();
     }

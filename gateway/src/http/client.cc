@@ -159,7 +159,13 @@ public:
     return {};
   }
 
-  result<client_response> receive(const std::function<flow(std::string_view)>* sink) {
+  /// `must_get_on`: see `client::download`.
+  result<client_response> receive(const std::function<flow(std::string_view)>* sink,
+                                  bool must_get_on) {
+    const auto window = 3 * options_.timeout;
+    const auto wanted_bytes = download_rate_min * static_cast<std::uint64_t>(window.count()) / 1000;
+    runtime::duration waited{};  // of this window
+    std::uint64_t came = 0;
     client_response answer;
     std::optional<response_parser> parser;
     source from{*this, answer_until_};
@@ -170,7 +176,8 @@ public:
         parser->skip(method_ == method::head);
       }
       error_code failed;
-      beast::http::read_some(from, buffer_, *parser, failed);
+      from.waited = {};
+      const auto bytes = beast::http::read_some(from, buffer_, *parser, failed);
       if (parser->stopped()) {
         return answer;
       }
@@ -182,6 +189,15 @@ public:
       }
       if (parser->is_done()) {
         parser.reset();  // 100 Continue and its like come before the answer.
+      } else if (sink != nullptr && parser->is_header_done() && must_get_on) {
+        waited += from.waited;
+        came += bytes;
+        if (came >= wanted_bytes) {
+          waited = {};
+          came = 0;
+        }
+        from.until = runtime::time_after(clock_.steady(),
+                                         window - std::min<runtime::duration>(waited, window));
       } else if (sink != nullptr && parser->is_header_done()) {
         from.until = soon(options_.quiet_timeout);
       }
@@ -199,12 +215,15 @@ private:
   struct source {
     exchange& from;
     runtime::steady_time until;
+    runtime::duration waited{};
 
     template <class Buffers>
     std::size_t read_some(const Buffers& buffers, error_code& failed) {
       const asio::mutable_buffer to = *asio::buffer_sequence_begin(buffers);
+      const auto began = from.clock_.steady();
       const auto now = from.carry_out(
           until, [&] { return from.stream_->read(static_cast<char*>(to.data()), to.size()); });
+      waited += from.clock_.steady() - began;
       failed = {};
       if (now.now == state::ended) {
         failed = now.end == runtime::stream_end::closed ? error_code{asio::error::eof} : broken;
@@ -407,6 +426,18 @@ result<client_response> client::stream(method method, std::string_view target,
                                        std::string_view body, const header_list& headers,
                                        const std::function<flow(std::string_view)>& sink,
                                        runtime::steady_time latest) {
+  return carry_out(method, target, body, headers, sink, latest, pace::any);
+}
+
+result<client_response> client::download(std::string_view target,
+                                         const std::function<flow(std::string_view)>& sink) {
+  return carry_out(method::get, target, {}, {}, sink, runtime::steady_time::max(), pace::download);
+}
+
+result<client_response> client::carry_out(method method, std::string_view target,
+                                          std::string_view body, const header_list& headers,
+                                          const std::function<flow(std::string_view)>& sink,
+                                          runtime::steady_time latest, pace wanted) {
   if (!target.starts_with('/') || has_line_end(target) ||
       target.find(' ') != std::string_view::npos) {
     return error{errc::invalid_argument, "'" + std::string{target} + "' is not a request target"};
@@ -433,7 +464,7 @@ result<client_response> client::stream(method method, std::string_view target,
   if (auto sent = one.send(format_request(options_, method, target, body, headers)); !sent) {
     return std::move(sent).error();
   }
-  return one.receive(sink ? &sink : nullptr);
+  return one.receive(sink ? &sink : nullptr, wanted == pace::download);
 }
 
 result<client_response> client::events(std::string_view target, std::string_view last_event_id,

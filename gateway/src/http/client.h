@@ -53,6 +53,9 @@ struct client_response {
   std::string body;
 };
 
+/// What a body that has an end must bring in a second, looked at over three times `timeout`.
+inline constexpr std::uint64_t download_rate_min = 1024;
+
 /// Whether a streaming callback wants more.
 enum class flow : std::uint8_t { more, stop };
 
@@ -85,6 +88,12 @@ public:
       const std::function<flow(std::string_view)>& sink,
       runtime::steady_time latest = runtime::steady_time::max());
 
+  /// As `stream`, a GET of a body that has an end and so must get on: `deadline_exceeded` once
+  /// three times `timeout` have brought less than `download_rate_min` asks for. What `sink` takes
+  /// does not count as time.
+  [[nodiscard]] runtime::result<client_response> download(
+      std::string_view target, const std::function<flow(std::string_view)>& sink);
+
   /// GETs server-sent events from after `last_event_id` (empty: from the beginning). Time: as
   /// `stream`.
   [[nodiscard]] runtime::result<client_response> events(
@@ -98,6 +107,11 @@ public:
       const std::function<flow(std::string_view)>& sink);
 
 private:
+  enum class pace : std::uint8_t { any, download };
+  [[nodiscard]] runtime::result<client_response> carry_out(
+      method method, std::string_view target, std::string_view body, const header_list& headers,
+      const std::function<flow(std::string_view)>& sink, runtime::steady_time latest, pace wanted);
+
   client_options options_;
   const runtime::clock& clock_;
   std::shared_ptr<runtime::tls_context> tls_;  // of https, once a request has been sent

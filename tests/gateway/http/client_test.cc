@@ -108,11 +108,12 @@ TEST_CASE("an answer that does not come, or breaks off, says what may have happe
   cutting.join();
 }
 
-// A server that takes a request and sends `text`, a byte every few milliseconds, for ever or to its
-// end; then nothing.
+// A server that takes a request and sends `head` at once and `text`, `drop` bytes every few
+// milliseconds, for ever or to its end; then nothing.
 class dripping {
 public:
-  explicit dripping(std::string text) : text_(std::move(text)) {
+  explicit dripping(std::string text, std::string head = {}, std::size_t drop = 1)
+      : head_(std::move(head)), text_(std::move(text)), drop_(drop) {
     listening_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in where{};
     where.sin_family = AF_INET;
@@ -136,17 +137,19 @@ public:
 private:
   void serve() {
     for (int client = 0; (client = ::accept(listening_, nullptr, nullptr)) >= 0;) {
-      std::size_t sent = 0;
+      ::send(client, head_.data(), head_.size(), MSG_NOSIGNAL);
+      std::string_view left{text_};
       pollfd gone{client, POLLRDHUP, 0};
       while (::poll(&gone, 1, 3) == 0) {
-        if (sent < text_.size() && ::send(client, &text_[sent], 1, MSG_NOSIGNAL) == 1) {
-          ++sent;
-        }
+        const auto sent = ::send(client, left.data(), std::min(left.size(), drop_), MSG_NOSIGNAL);
+        left.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(sent, 0)));
       }
       ::close(client);
     }
   }
+  const std::string head_;
   const std::string text_;
+  const std::size_t drop_;
   int listening_ = -1;
   std::thread thread_;
 };
@@ -192,6 +195,35 @@ TEST_CASE("a stream that goes quiet is given up") {
   REQUIRE_FALSE(answer);
   CHECK(answer.error().code() == errc::deadline_exceeded);
   CHECK(seen == "x");
+}
+
+// Method: a server that says nothing after the head, one that drips, and one that brings more than
+// is asked for, over several windows.
+TEST_CASE("a download that does not get on is given up, one that does is not") {
+  runtime::system_clock clock;
+  client_options options;
+  options.timeout = 100ms;
+  std::size_t came = 0;
+  const auto download = [&](std::string text, std::size_t drop) {
+    const dripping server{std::move(text), "HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n",
+                          drop};
+    options.base = {.host = "127.0.0.1", .port = server.port, .prefix = ""};
+    came = 0;
+    return client{options, clock}.download("/", [&came](std::string_view piece) {
+      came += piece.size();
+      return flow::more;
+    });
+  };
+  for (const auto& text : {std::string{}, std::string(200'000, 'x')}) {
+    const auto answer = download(text, 1);
+    REQUIRE_FALSE(answer);
+    CHECK(answer.error().code() == errc::deadline_exceeded);
+    CHECK(came < 200'000);
+  }
+  const auto began = clock.steady();
+  CHECK(download(std::string(200'000, 'x'), 1000));
+  CHECK(clock.steady() - began > 3 * options.timeout);
+  CHECK(came == 200'000);
 }
 
 TEST_CASE("events and lines arrive as they are written, until the callback has enough") {
