@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -442,6 +443,36 @@ TEST_CASE("a cluster asks for tokens, and knows them again when it is started an
   REQUIRE(asked({"token", "revoke", "me"}, root).status == 0);
   until([&] { return asked({"list"}, mine.string()).status == 4; });
   end(*cluster);
+}
+
+// Goal: SIGTERM ends a process within its limit, whatever it waits for. Method: a gateway that is
+// stopped hears of nothing, and a task may take longer over its end than `millrace run` has.
+TEST_CASE("SIGTERM ends `dev --silos` and `run` within their limit") {
+  const temporary_folder folder;
+  background_command cluster{
+      {"dev", "--silos", "1", "--listen", "127.0.0.1:0", "--data", (folder.path / "d").string()}};
+  cluster.read_until("silo a pid");
+  const auto lines = parse(cluster.printed());
+  const auto begun = folder.path / "begun";
+  REQUIRE(::mkfifo(begun.c_str(), 0600) == 0);
+  const auto definition = folder.path / "p.yaml";
+  std::ofstream{definition} << "name: p\ntasks:\n  - name: a\n    grace_period: 10m\n    run: |\n"
+                            << "      trap '' TERM\n      echo > " << begun.string()
+                            << "\n      while :; do sleep 1; done\n";
+  background_command run{{"run", definition.string(), "--data", (folder.path / "r").string()}};
+  std::string line;
+  std::getline(std::ifstream{begun}, line);
+  REQUIRE(::kill(lines.pids.at("gateway"), SIGSTOP) == 0);
+
+  run.signal(SIGTERM);
+  cluster.signal(SIGTERM);
+  const auto ran = run.wait();
+  CHECK(ran.status == 1);
+  CHECK(ran.errors.find("millrace: not stopped within 29 s, ending now") != std::string::npos);
+  const auto ended = cluster.wait();
+  CHECK(ended.status == 0);
+  CHECK(ended.errors.find("millrace: gateway (pid " + std::to_string(lines.pids.at("gateway")) +
+                          ") has not stopped in time and is killed\n") != std::string::npos);
 }
 
 }  // namespace

@@ -31,12 +31,16 @@ namespace millrace::gateway::cli {
 namespace {
 
 std::atomic<int> interrupt_count{0};
+std::atomic<bool> was_terminated{false};
 std::atomic<void (*)()> restore_first{nullptr};
 int interrupt_pipe[2] = {-1, -1};
 int hangup_pipe[2] = {-1, -1};
 
-extern "C" void on_interrupt(int) {
+extern "C" void on_interrupt(int number) {
   const auto before = errno;
+  if (number == SIGTERM) {
+    was_terminated = true;
+  }
   if (interrupt_count.fetch_add(1) >= 2) {
     if (auto* const restore = restore_first.load()) {
       restore();
@@ -337,6 +341,10 @@ void before_forced_exit(void (*restore)()) noexcept {
 
 int interrupts() noexcept {
   return interrupt_count.load();
+}
+
+bool terminated() noexcept {
+  return was_terminated.load();
 }
 
 void wait_for_interrupt() {

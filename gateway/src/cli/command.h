@@ -143,6 +143,8 @@ struct endpoint {
 /// The number of Ctrl-C (and SIGTERM) so far; `watch_interrupts` starts the count.
 void watch_interrupts();
 [[nodiscard]] int interrupts() noexcept;
+/// Whether SIGTERM was among them.
+[[nodiscard]] bool terminated() noexcept;
 /// From now on SIGHUP ends nobody: each makes a byte readable at this file.
 [[nodiscard]] int watch_hangups();
 /// What the third one, which ends the program at once, does first; null: nothing. It may do only

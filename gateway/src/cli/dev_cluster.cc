@@ -14,6 +14,8 @@
 #include <cstring>
 #include <iostream>
 
+#include "cli/stop_limit.h"
+
 namespace millrace::gateway::cli {
 
 using runtime::result;
@@ -244,19 +246,41 @@ void dev_cluster::wait() {
   }
 }
 
+bool dev_cluster::wait_for_end(child& one, std::chrono::steady_clock::time_point latest) {
+  while (one.ended) {
+    const auto left = latest - std::chrono::steady_clock::now();
+    const auto left_ms = std::chrono::ceil<std::chrono::milliseconds>(left).count();
+    pollfd end{one.ended.get(), POLLIN, 0};
+    if (::poll(&end, 1, static_cast<int>(std::max<std::int64_t>(left_ms, 0))) > 0) {
+      reap(one);
+    } else if (left_ms <= 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// One that is stopped, or waits for a disk, hears no SIGTERM.
 void dev_cluster::stop() {
-  const auto end = [](const child& one) {
+  const auto latest = std::chrono::steady_clock::now() + stop_longest;
+  auto& gateway = children_.back();
+  const auto end = [](const child& one, int signal) {
     if (one.pid > 0) {
-      ::kill(one.pid, SIGTERM);
+      ::kill(one.pid, signal);
     }
   };
-  end(children_.back());
-  reap(children_.back());
+  end(gateway, SIGTERM);
+  static_cast<void>(wait_for_end(gateway, latest - stop_longest / 2));
   for (const auto& each : children_) {
-    end(each);
+    end(each, SIGTERM);
   }
   for (auto& each : children_) {
-    reap(each);
+    if (!wait_for_end(each, latest)) {
+      std::cerr << "millrace: " << each.name << " (pid " << each.pid
+                << ") has not stopped in time and is killed\n";
+      end(each, SIGKILL);
+      reap(each);
+    }
   }
 }
 

@@ -42,7 +42,8 @@ public:
   /// cluster does then is what it is for.
   void wait();
 
-  /// Ends the gateway, then the silos, and waits for them.
+  /// Ends the gateway, then the silos, and waits for them, `stop_longest` in all: what has not
+  /// ended by then is killed, with a line.
   void stop();
 
 private:
@@ -64,6 +65,8 @@ private:
   void see_end(child& one);
   void begin_again(child& one);
   static int reap(child& one);  // waits; how it ended
+  // False when it has not ended by then.
+  [[nodiscard]] static bool wait_for_end(child& one, std::chrono::steady_clock::time_point latest);
 
   const dev_cluster_options options_;
   std::vector<child> children_;  // the gateway is the last

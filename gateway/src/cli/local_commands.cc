@@ -14,6 +14,7 @@
 #include "cli/node_options.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "cli/stop_limit.h"
 #include "log/log.h"
 #include "millrace/actors/definition.h"
 #include "millrace/actors/params.h"
@@ -248,6 +249,7 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
     }
   }
   watch_interrupts();
+  const stop_limit limit{stop_longest, &terminated};  // Ctrl-C leaves hooks their time
   auto code = end_left(**here, *mode, left);
   if (code != exit_code::interrupted && starts) {
     progress view{*mode};

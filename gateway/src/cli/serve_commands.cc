@@ -32,10 +32,6 @@ namespace {
 constexpr const char* listen_default = "127.0.0.1:8400";
 constexpr std::uint32_t dev_silos_max = 7;
 
-// The HTTP server takes up to 5 s, tasks up to 20 s, a collector of spans up to 3 s; what starts us
-// kills after 30 s or more.
-constexpr std::chrono::seconds stop_longest{29};
-
 // Connections that a process may be told to hold: the most descriptors that Linux gives one, unless
 // it is told otherwise.
 constexpr std::uint32_t connections_most = 1'048'576;

@@ -5,7 +5,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <functional>
 #include <string>
+#include <utility>
 
 #include "cli/command.h"
 
@@ -15,7 +17,9 @@ namespace {
 using namespace std::chrono_literals;
 
 // How a process ends that takes for ever to stop, or no time, and what it says.
-std::pair<int, std::string> ended(std::chrono::milliseconds limit, bool hangs) {
+std::pair<int, std::string> ended(
+    std::chrono::milliseconds limit, bool hangs,
+    std::function<bool()> begins = [] { return true; }) {
   int told[2];
   REQUIRE(::pipe(told) == 0);
   const auto child = ::fork();
@@ -24,7 +28,7 @@ std::pair<int, std::string> ended(std::chrono::milliseconds limit, bool hangs) {
     ::close(told[0]);
     ::close(told[1]);
     {
-      const stop_limit limited{limit};
+      const stop_limit limited{limit, std::move(begins)};
       while (hangs) {
         ::pause();
       }
@@ -52,6 +56,17 @@ TEST_CASE("a server that does not stop ends when its time is up, with a line") {
   CHECK(status == static_cast<int>(exit_code::run_failed));
   CHECK(said ==
         "millrace: not stopped within 1 s, ending now; the next start goes on as after a crash\n");
+}
+
+// Method: it is told when it has asked for the third time, and says each time that it asks.
+TEST_CASE("its time counts from when it is told to stop") {
+  const auto begins = [asked = 0]() mutable {
+    static_cast<void>(::write(2, "?", 1) == 1);
+    return ++asked == 3;
+  };
+  CHECK(ended(1ms, true, begins).second ==
+        "???millrace: not stopped within 0 s, ending now; the next start goes on as after a "
+        "crash\n");
 }
 
 TEST_CASE("one that stops in time is left alone") {
