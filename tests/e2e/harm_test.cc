@@ -22,6 +22,13 @@ constexpr const char* harms[] = {
     "ln -sf /etc/passwd \"$MILLRACE_OUTPUT\"",
     "rm -r \"$D\"; mkfifo \"$D\"",
     "cd /; rm -r \"$MILLRACE_WORKSPACE\"; ln -s / \"$MILLRACE_WORKSPACE\"",
+    "cd /; rm -r \"$MILLRACE_WORKSPACE\"; mkfifo \"$MILLRACE_WORKSPACE\"",
+    "cd /; rm -r \"$MILLRACE_WORKSPACE\"; : > \"$MILLRACE_WORKSPACE\"",
+    "cd /; rm -r \"$MILLRACE_WORKSPACE\"; mknod \"$MILLRACE_WORKSPACE\" c 1 5",
+    "cd /; rm -r \"$MILLRACE_WORKSPACE\"; "
+    "python3 -c 'import os, socket; socket.socket(1).bind(os.environ[\"MILLRACE_WORKSPACE\"])'",
+    ": > \"$D/../../executor/attempts\"",
+    "cd \"$D/../../executor\"; rm attempts name; mkfifo attempts name name.new",
     "truncate -s 1T \"$MILLRACE_OUTPUT\" \"$D/stdout\"",
     "setsid sleep 600 & exit 0",
     "chmod 000 \"$D\" \"$MILLRACE_WORKSPACE\"",
@@ -74,6 +81,7 @@ TEST_CASE("a server outlasts what tasks do to their files and processes") {
   {
     server_process server{data};
     leave_running(harms[1], server.url());
+    leave_running("cd \"$D/../../executor\"; rm -f attempts; mkfifo attempts", server.url());
     server.kill();
   }
   server_process server{data};
