@@ -101,8 +101,7 @@ private:
     copy_id old;
   };
   std::optional<usurper> usurper_;  // until the store has made it primary
-  std::size_t held_up_ = 0;         // that silo's copy joins late
-  steady_time held_up_until_{};
+  steady_time held_up_until_{};     // changes of the record
   std::uint64_t writes_before_ = 0;
   std::size_t operator_tries_ = 0;
   steady_time healed_at_{};

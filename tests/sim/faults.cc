@@ -171,17 +171,14 @@ duration cluster::hold_up(const partition_record& wanted) {
     usurp(wanted);
     return random.between(milliseconds{200}, milliseconds{1500});
   }
-  const auto joining = static_cast<std::size_t>(wanted.in_sync.back().silo[1] - '0');
-  if (healing_ || wanted.in_sync.size() <= store.record().in_sync.size()) {
-    return {};
+  if (!healing_ && wanted.epoch == store.record().epoch && plan.now() < held_up_until_) {
+    return held_up_until_ - plan.now() + milliseconds{5};  // behind the one that is held up
   }
-  if (joining == held_up_ && plan.now() < held_up_until_) {
-    return held_up_until_ - plan.now();  // it is asked for once more
-  }
-  if (!random.once_in(8)) {
+  if (healing_ || wanted.in_sync.size() <= store.record().in_sync.size() || !random.once_in(8)) {
     return {};
   }
   const auto until = plan.now() + random.between(seconds{2}, seconds{6});
+  const auto joining = static_cast<std::size_t>(wanted.in_sync.back().silo[1] - '0');
   if (random.once_in(3)) {
     plan.after({}, [this, joining] { silos[joining]->replace_disk(); });
     return random.between(milliseconds{100}, seconds{3});
@@ -200,7 +197,6 @@ duration cluster::hold_up(const partition_record& wanted) {
   for (std::size_t other = 0; other < silos.size(); ++other) {
     net.cut(joining, other, until);
   }
-  held_up_ = joining;
   held_up_until_ = plan.now() + random.between(seconds{1}, seconds{5});
   return held_up_until_ - plan.now();
 }
