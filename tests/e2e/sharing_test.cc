@@ -219,14 +219,17 @@ TEST_CASE("what would pass its project's quota waits for it with the reason, als
   at_server.until({"project", "get", "default"}, "max_cpu:         4 (1500m used)");
   at_server.until({"project", "list"}, "1500m/4");
   at_server.restart();
-  at_server.until({"get", second, "t"}, why);  // the sums are those of what runs, once
-  at_server.until({"project", "get", "default"}, "max_memory:      4Gi (3Gi used)");
+  // What ran has ended with the server and waits behind what was there before; it counts once.
+  at_server.until({"get", first, "t"},
+                  "waits for memory: the project 'default' uses 2Gi of 4Gi, "
+                  "and this task wants 3Gi");
+  at_server.until({"project", "get", "default"}, "max_memory:      4Gi (2Gi used)");
   const auto large = hold_by("large", "cpu: 5");
   CHECK(at_server({"watch", large}).status == 1);
   at_server.until({"get", large, "t"},
                   "wants 5 cpu; the project 'default' may have 4 at a time: ask for less");
   CHECK(at_server({"project", "set", "default", "--max-memory", "5Gi"}).status == 0);
-  at_server.until({"get", second, "t"}, "running");
+  at_server.until({"get", first, "t"}, "running");
   // Disks: what runs goes on, and what a run held is free with it.
   at_server.until({"project", "usage", "default"}, "\nqueued_runs  0");
   CHECK(at_server({"project", "set", "default", "--max-storage", "1M"}).status == 0);
