@@ -132,10 +132,14 @@ void replica::help_learners(steady_time now, replica_effects& effects) {
 }
 
 // What a learner needs of the log may be as much as the rows that it was sent, since these would be
-// sent once more instead.
+// sent once more instead. What is in no checkpoint is kept anyway: to let go of that is of no use,
+// and a primary that recovers cannot commit it before the learner is there.
 bool replica::keeps_too_much(const peer& one) const {
-  return one.pins_log() && log_.bytes_above(std::max(one.needs_from(), log_.base().seq)) >
-                               std::max(settings_.learner_log_bytes_max, one.snapshot_bytes);
+  const auto from = std::max(one.needs_from(), log_.base().seq);
+  const auto until = state_.checkpointed.seq;
+  return one.pins_log() && from < until &&
+         log_.bytes_above(from) - log_.bytes_above(until) >
+             std::max<std::uint64_t>(settings_.learner_log_bytes_max, one.snapshot_bytes);
 }
 
 peer* replica::compared() noexcept {
