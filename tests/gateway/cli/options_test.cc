@@ -79,28 +79,6 @@ TEST_CASE("how long runs are kept is a number and a duration, or all, else it is
   }
 }
 
-TEST_CASE("the zone of a silo is a plain word, and how long it is awaited a duration") {
-  const auto silo = [](const std::string& option) {
-    return command_line({"silo", "--data=/dev/null/x", "--coordination=local:/dev/null/y", option});
-  };
-  for (const auto* option : {"--zone=a/b", "--zone=a b"}) {
-    CAPTURE(option);
-    const auto left = silo(option);
-    CHECK(left.code == exit_code::usage);
-    CHECK(has(left.errors, "it must be 1 to 64 letters, digits and any of -_."));
-  }
-  for (const auto* option : {"--replace-after=5", "--replace-after=soon"}) {
-    CAPTURE(option);
-    const auto left = silo(option);
-    CHECK(left.code == exit_code::usage);
-    CHECK(has(left.errors, "it must be a duration like 5m"));
-  }
-  for (const auto* option : {"--zone=rack-1", "--replace-after=0s", "--replace-after=10m"}) {
-    CAPTURE(option);
-    CHECK(has(silo(option).errors, "/dev/null/"));
-  }
-}
-
 TEST_CASE("names and labels of a silo are plain words, else they are refused") {
   const auto dev = [](const std::string& option) {
     return command_line({"dev", "--data", "/dev/null/x", option});
