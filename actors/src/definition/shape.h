@@ -23,6 +23,7 @@ namespace millrace::actors {
 struct shape_context {
   reader& in;
   loaded_shape& out;
+  std::optional<std::size_t> env_bytes = {};  ///< Of the pipeline's variables, once they are added.
 };
 
 /// A map whose keys were checked.

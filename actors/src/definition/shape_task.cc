@@ -57,21 +57,29 @@ void check_argument(shape_context& to, const cursor& where, const std::string& t
 // of its stack, which is 8 MiB unless somebody has said otherwise (execve(2)).
 constexpr std::size_t arguments_bytes_max = std::size_t{2} << 20U;
 
-// As far as it is known before it runs.
+// Of one, as far as it is known before it runs.
+std::size_t passed_bytes(const std::string& text, std::size_t more) {
+  const auto is_known = !has_expression(text) && text.size() < argument_bytes_max;
+  return is_known ? text.size() + more + 1 + sizeof(char*) : 0;
+}
+
 void check_arguments(shape_context& to, const cursor& where, const task_definition& made) {
-  std::size_t bytes = 0;
-  const auto add = [&bytes](const std::string& text, std::size_t more) {
-    if (!has_expression(text) && text.size() < argument_bytes_max) {
-      bytes += text.size() + more + 1 + sizeof(char*);
+  const auto& inherited = to.out.definition.env;
+  if (!to.env_bytes) {  // once: there may be many of these, and many tasks
+    to.env_bytes = 0;
+    for (const auto& [name, text] : inherited) {
+      *to.env_bytes += passed_bytes(text, name.size() + 1);
     }
-  };
-  for (const auto& each : made.command) {
-    add(each, 0);
   }
-  auto env = made.env;
-  env.insert(to.out.definition.env.begin(), to.out.definition.env.end());
-  for (const auto& [name, text] : env) {
-    add(text, name.size() + 1);
+  auto bytes = *to.env_bytes;
+  for (const auto& each : made.command) {
+    bytes += passed_bytes(each, 0);
+  }
+  for (const auto& [name, text] : made.env) {
+    bytes += passed_bytes(text, name.size() + 1);
+    if (const auto hidden = inherited.find(name); hidden != inherited.end()) {
+      bytes -= passed_bytes(hidden->second, name.size() + 1);
+    }
   }
   if (bytes > arguments_bytes_max) {
     to.in.report(where,

@@ -270,18 +270,9 @@ attempt_files attempt_store::reopen(const std::string& token, const attempt_mark
   return files;
 }
 
-void attempt_store::add_time(attempt_files& files, output_stream which, const log_time& time) {
-  const auto index = static_cast<std::size_t>(which);
-  auto& fd = files.times[index];
-  if (!fd) {
-    auto made = make_file(files.directory.get(), times_names[index]);
-    if (!made) {
-      return;
-    }
-    fd = *std::move(made);
-  }
-  const auto line = time_line(time);
-  static_cast<void>(::write(fd.get(), line.data(), line.size()));  // without it: a coarser time
+unique_fd attempt_store::make_times(const attempt_files& files, output_stream which) {
+  auto made = make_file(files.directory.get(), times_names[static_cast<std::size_t>(which)]);
+  return made ? *std::move(made) : unique_fd{};
 }
 
 result<void> attempt_store::write_file(const attempt_files& files, const char* name,

@@ -89,9 +89,9 @@ public:
   /// command can move but not choose. Nothing is opened. Nothing: no file has its name any more.
   [[nodiscard]] static std::optional<runtime::wall_time> last_beat(const attempt_files& files);
 
-  /// Notes up to where a stream was written by when, as a `time_line`. Where the task has put
-  /// something else in the place of that file, nothing is noted.
-  static void add_time(attempt_files& files, output_stream which, const log_time& time);
+  /// The file of times of a stream, to write a `time_line` each into. None where the task has put
+  /// something else in its place.
+  [[nodiscard]] static unique_fd make_times(const attempt_files& files, output_stream which);
 
   /// What stands in the output file: see `process_exit::output`.
   [[nodiscard]] static runtime::result<std::string> read_output(const attempt_files& files);

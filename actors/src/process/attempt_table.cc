@@ -128,14 +128,25 @@ result<header> present_header(std::uint32_t slot_count) {
   return now;
 }
 
-// A file of at least `bytes`, all of them on the disk; one that is there is kept.
+std::size_t bytes_of(int fd) {
+  struct stat status {};
+  return ::fstat(fd, &status) == 0 ? static_cast<std::size_t>(status.st_size) : 0;
+}
+
+// A file of at least `bytes`, all of them on the disk; one that is there is kept, also where it
+// cannot grow.
 result<unique_fd> reserved_file(const std::string& path, std::size_t bytes) {
   auto file = open_file(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
   if (!file) {
     return file_failure("cannot create " + path, errno);
   }
+  const auto had = bytes_of(file.get());
   if (const auto failed = ::posix_fallocate(file.get(), 0, static_cast<off_t>(bytes))) {
-    ::unlink(path.c_str());
+    if (had == 0) {
+      ::unlink(path.c_str());
+    } else {
+      static_cast<void>(::ftruncate(file.get(), static_cast<off_t>(had)));
+    }
     return file_failure("cannot reserve " + path, failed);
   }
   return file;
@@ -157,7 +168,8 @@ result<unique_fd> open_lock(const std::string& path) {
     return open_file(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0600);
   };
   auto lock = open();
-  if (!lock && errno != EMFILE && errno != ENFILE && set_aside(path)) {
+  const auto is_no_file = !lock && (errno == ELOOP || errno == EISDIR || errno == ENXIO);
+  if (is_no_file && set_aside(path)) {
     lock = open();
   }
   if (!lock) {
@@ -344,28 +356,39 @@ result<std::string> attempt_table::recover(int fd,
 
 // Blocks are reserved at once, so that no later write of a slot meets a full disk.
 result<void> attempt_table::create(const std::filesystem::path& file, std::uint32_t slot_count) {
+  const auto bytes_for = [](std::uint32_t slots) {
+    return header_bytes + slots * sizeof(slot_record);
+  };
+  const auto fresh = file.string() + ".new";
+  if (::unlink(fresh.c_str()) != 0 && errno == EISDIR) {
+    static_cast<void>(set_aside(fresh));
+  }
+  auto created = reserved_file(fresh, bytes_for(slot_count));
+  // On a full disk the last start has left room for this one.
+  const auto spare = file.string() + ".spare";
+  const auto is_spare = !created && created.error().code() == errc::out_of_space &&
+                        ::rename(spare.c_str(), fresh.c_str()) == 0;
+  if (is_spare) {
+    created = reserved_file(fresh, bytes_for(slot_count));
+    if (!created) {  // room for all that are known will do, until there is more
+      created = reserved_file(fresh, bytes_for(static_cast<std::uint32_t>(recovered_.size())));
+      const auto slots = created ? (bytes_of(created->get()) - header_bytes) / sizeof(slot_record)
+                                 : std::size_t{0};
+      slot_count = static_cast<std::uint32_t>(std::min<std::size_t>(slot_count, slots));
+    }
+  }
+  if (!created) {
+    if (is_spare) {
+      ::rename(fresh.c_str(), spare.c_str());
+    }
+    return std::move(created).error();
+  }
   auto now = present_header(slot_count);
   if (!now) {
     return now.error();
   }
   now->lineage = lineage_;
   now->checksum = checksum_of(*now);
-  const auto fresh = file.string() + ".new";
-  const auto file_bytes = header_bytes + slot_count * sizeof(slot_record);
-  if (::unlink(fresh.c_str()) != 0 && errno == EISDIR) {
-    static_cast<void>(set_aside(fresh));
-  }
-  auto created = reserved_file(fresh, file_bytes);
-  // On a full disk the last start has left room for this one.
-  const auto spare = file.string() + ".spare";
-  const auto is_spare = !created && created.error().code() == errc::out_of_space &&
-                        ::rename(spare.c_str(), fresh.c_str()) == 0;
-  if (is_spare) {
-    created = reserved_file(fresh, file_bytes);
-  }
-  if (!created) {
-    return std::move(created).error();
-  }
   file_ = *std::move(created);
   auto* address = ::mmap(nullptr, slot_count * sizeof(attempt_slot), PROT_READ | PROT_WRITE,
                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -408,7 +431,7 @@ result<void> attempt_table::create(const std::filesystem::path& file, std::uint3
     return file_failure("cannot rename " + fresh, errno);
   }
   // The next table has as many slots, and all of this one's attempts at most.
-  static_cast<void>(reserved_file(spare, file_bytes + slot_count * sizeof(slot_record)));
+  static_cast<void>(reserved_file(spare, bytes_for(2 * slot_count)));
   return {};
 }
 

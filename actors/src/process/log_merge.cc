@@ -81,15 +81,26 @@ std::optional<merged_line> log_merge::next_line() {
   return line;
 }
 
+std::size_t log_merge::piece_bytes_max() const {
+  return share(std::size_t{64} << 10U);
+}
+
+// Of what all may have.
+std::size_t log_merge::share(std::size_t most) const {
+  constexpr std::size_t least = std::size_t{4} << 10U;
+  return std::clamp(merged_bytes_max / (open_ + 1), least, most);
+}
+
 // Of the next line; nothing if its end is not known yet.
-std::optional<std::size_t> log_merge::line_bytes(const output& of) {
+std::optional<std::size_t> log_merge::line_bytes(const output& of) const {
+  const auto most = share(merged_line_bytes_max);
   const auto newline = of.text.find('\n', std::max(of.looked, of.taken));
   const auto there = of.text.size() - of.taken;
-  if (newline != std::string::npos && newline - of.taken <= merged_line_bytes_max) {
+  if (newline != std::string::npos && newline - of.taken <= most) {
     return newline + 1 - of.taken;
   }
-  if (there >= merged_line_bytes_max) {
-    return merged_line_bytes_max;
+  if (there >= most) {
+    return most;
   }
   return of.ended && there > 0 ? std::optional{there} : std::nullopt;
 }

@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <charconv>
 #include <optional>
@@ -91,9 +90,12 @@ result<std::string> read_bytes(int fd, std::uint64_t offset, std::uint64_t count
 }
 
 // A line of a file of times.
-constexpr std::size_t time_digits = 13;  // until the year 2286
+constexpr std::size_t time_digits = 13;
 constexpr std::size_t end_digits = 15;
 constexpr std::size_t time_line_bytes = time_digits + 1 + end_digits + 1;
+constexpr std::uint64_t time_max_ms = 9'000'000'000'000;  // in the year 2255: all that fits
+// Of a piece of a log. A supervisor writes so many in half an hour.
+constexpr std::size_t times_max = 8'192;
 
 std::string padded(std::uint64_t number, std::size_t digits) {
   const auto text = std::to_string(number);
@@ -107,18 +109,24 @@ std::optional<std::uint64_t> number_in(std::string_view text) {
                                                                    : std::nullopt;
 }
 
-// Nothing for no such line, and for what the task has made of it.
+// Nothing for what the task has made of it.
+std::optional<log_time> time_in(std::string_view line) {
+  const auto time = number_in(line.substr(0, time_digits));
+  const auto end = number_in(line.substr(time_digits + 1, end_digits));
+  return time && end && *time <= time_max_ms
+             ? std::optional{log_time{*end, wall_time{std::chrono::milliseconds{*time}}}}
+             : std::nullopt;
+}
+
+// The lines from that one on, at most `count`.
+std::string time_lines(int fd, std::uint64_t index, std::size_t count) {
+  auto bytes = read_bytes(fd, index * time_line_bytes, count * time_line_bytes);
+  return bytes ? *std::move(bytes) : std::string{};
+}
+
 std::optional<log_time> time_at(int fd, std::uint64_t index) {
-  std::array<char, time_line_bytes> line{};
-  if (::pread(fd, line.data(), line.size(), static_cast<off_t>(index * line.size())) !=
-      static_cast<ssize_t>(line.size())) {
-    return std::nullopt;
-  }
-  const std::string_view text{line.data(), line.size()};
-  const auto time = number_in(text.substr(0, time_digits));
-  const auto end = number_in(text.substr(time_digits + 1, end_digits));
-  return time && end ? std::optional{log_time{*end, wall_time{std::chrono::milliseconds{*time}}}}
-                     : std::nullopt;
+  const auto line = time_lines(fd, index, 1);
+  return line.size() == time_line_bytes ? time_in(line) : std::nullopt;
 }
 
 // Of the parts that end behind `from`, the first.
@@ -198,8 +206,10 @@ std::vector<log_time> log_file::times(std::uint64_t from, std::uint64_t to) cons
     found.push_back(one);
   };
   if (times_ && from < to) {
-    for (auto at = first_time_after(times_.get(), from); end() < to; ++at) {
-      const auto one = time_at(times_.get(), at);
+    const auto lines = time_lines(times_.get(), first_time_after(times_.get(), from), times_max);
+    for (std::size_t at = 0; at + time_line_bytes <= lines.size() && end() < to;
+         at += time_line_bytes) {
+      const auto one = time_in(std::string_view{lines}.substr(at, time_line_bytes));
       if (!one || one->end <= end()) {
         break;
       }

@@ -160,8 +160,15 @@ bool process_supervisor::impl::note_growth(attempt& target, output_stream which)
     // A task may set the time of the file to any.
     seen.noted_at = std::clamp(process_detail::time_of(status.st_mtim), seen.noted_at,
                                std::max(seen.noted_at, clock_.wall()));
-    const std::lock_guard lock{mutex_};  // who opens the log looks for the times
-    process_detail::attempt_store::add_time(target.files, which, {size, seen.noted_at});
+    auto& times = target.files.times[static_cast<std::size_t>(which)];
+    if (!times) {
+      auto made = process_detail::attempt_store::make_times(target.files, which);
+      const std::lock_guard lock{mutex_};  // who opens the log looks for them
+      times = std::move(made);
+    }
+    if (const auto line = time_line({size, seen.noted_at}); times) {
+      static_cast<void>(::write(times.get(), line.data(), line.size()));  // else: a coarser time
+    }
   }
   return true;
 }

@@ -10,6 +10,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -32,9 +34,11 @@ struct file_mark {
   return {status.st_dev, status.st_ino};
 }
 
+/// A task may set it to any; what does not fit is the nearest that does.
 [[nodiscard]] inline runtime::wall_time time_of(const timespec& time) {
-  return runtime::wall_time{std::chrono::seconds{time.tv_sec} +
-                            std::chrono::nanoseconds{time.tv_nsec}};
+  constexpr std::int64_t seconds_max = 9'000'000'000;  // in the year 2255
+  const std::chrono::seconds whole{std::clamp<std::int64_t>(time.tv_sec, 0, seconds_max)};
+  return runtime::wall_time{whole + std::chrono::nanoseconds{time.tv_nsec}};
 }
 
 /// `a pipe`, `a directory`, ... or `a file`.

@@ -95,11 +95,12 @@ struct audit_trail::shared {
 };
 
 void audit_trail::shared::add(entry made) {
-  auto& own = waits[client_of(made)];
-  if (waiting.size() >= entries_max || own >= entries_max / clients_share) {
+  const auto own = waits.find(client_of(made));
+  const auto has_too_many = own != waits.end() && own->second >= entries_max / clients_share;
+  if (waiting.size() >= entries_max || has_too_many) {
     ++left_out;
   } else {
-    ++own;
+    ++waits[client_of(made)];
     waiting.push_back(std::move(made));
   }
 }

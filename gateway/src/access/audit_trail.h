@@ -13,7 +13,7 @@
 // where there are many, the next are stored at once. What cannot be stored waits; past
 // `entries_max`, and of one client past a quarter of that, the newest are left out, and an entry
 // says how many. Entries whose call lost its answer may be stored twice. The lines of the log have
-// them all in any case.
+// them all, as far as somebody reads these (line_queue.h).
 #pragma once
 
 #include <cstddef>

@@ -33,11 +33,8 @@ namespace {
 constexpr std::string_view ndjson = "application/x-ndjson";
 constexpr std::uint64_t tail_lines_max = 100'000;
 constexpr std::uint32_t tasks_of_page = 1'000;
-// What the pieces of all outputs that are read side by side take together, as far as one of each
-// allows, and what is told in one go.
-constexpr std::size_t pieces_bytes = std::size_t{8} << 20U;
-constexpr std::size_t piece_bytes_min = std::size_t{4} << 10U;
-constexpr std::size_t piece_bytes_max = std::size_t{64} << 10U;
+constexpr std::size_t part_bytes_max = std::size_t{64} << 10U;  // of what is sent in one go
+constexpr unsigned readers_max = 32;  // each may hold some times `merged_bytes_max`
 
 constexpr std::array both_streams{output_stream::standard_output, output_stream::standard_error};
 
@@ -69,7 +66,14 @@ public:
   using piece = executor_interface::log_results;
 
   run_log_sender(const api_parts& parts, wanted_lines wanted, reply answer)
-      : parts_(parts), wanted_(std::move(wanted)), answer_(std::move(answer)) {}
+      : parts_(parts), wanted_(std::move(wanted)), answer_(std::move(answer)) {
+    ++readers;
+  }
+  run_log_sender(const run_log_sender&) = delete;
+  run_log_sender& operator=(const run_log_sender&) = delete;
+  ~run_log_sender() { --readers; }
+
+  static inline std::atomic<unsigned> readers{0};  // of this process
 
   void list(const std::string& cursor) {
     parts_.silo.call_then<run_interface::tasks_results>(
@@ -165,13 +169,16 @@ private:
 
   // On the file thread, as what follows.
   void go_on() {
+    if (sent_ > 0 && !flush()) {
+      return;
+    }
     for (;;) {
       while (auto line = merge_.next_line()) {
         if (line->at < wanted_.since) {
           continue;
         }
         tell(sources_[line->output], line->at, "text", line->text);
-        if (text_.size() >= piece_bytes_max && !flush()) {
+        if (text_.size() >= part_bytes_max && !flush()) {
           return;
         }
       }
@@ -202,12 +209,18 @@ private:
 
   // False: it goes on once the client has taken what there is, or is going on already.
   bool flush() {
-    if (text_.empty()) {
-      return true;
+    while (sent_ < text_.size()) {
+      const auto part = std::string_view{text_}.substr(sent_, part_bytes_max);
+      sent_ += part.size();
+      lagging_ = true;
+      const auto lags = out_.write(part) == http::write_status::full;
+      if (lags || !lagging_.exchange(false)) {
+        return false;
+      }
     }
-    lagging_ = true;
-    const auto lags = out_.write(std::exchange(text_, {})) == http::write_status::full;
-    return !lags && lagging_.exchange(false);
+    text_.clear();
+    sent_ = 0;
+    return true;
   }
 
   // Whether an answer is to come; else there is no more of it.
@@ -287,8 +300,7 @@ private:
     made.setOffset(of.offset);
     made.setTail(of.from_tail);
     made.setTailLines(static_cast<std::uint32_t>(wanted_.tail_lines));
-    made.setLimit(static_cast<std::uint32_t>(
-        std::clamp(pieces_bytes / (merge_.open() + 1), piece_bytes_min, piece_bytes_max)));
+    made.setLimit(static_cast<std::uint32_t>(merge_.piece_bytes_max()));
     made.setWantsTimes(true);
     parts_.silo.call_then<piece>(
         ref<schemas::Executor>(executor).log(std::move(params)),
@@ -329,7 +341,9 @@ private:
       merge_.end(which);
       return;
     }
-    if (why.code() != errc::not_found) {  // it is not asked again: each time may take seconds
+    const auto is_away = why.code() == errc::unavailable || why.code() == errc::deadline_exceeded ||
+                         why.code() == errc::outcome_unknown;
+    if (is_away) {  // it is not asked again: each time may take seconds
       silent_.emplace(executor, why.text());
     }
     give_up(which, why.text());
@@ -348,9 +362,10 @@ private:
   actors::log_merge merge_;
   std::vector<source> sources_;                // by what `merge_` calls them
   std::map<std::string, std::string> silent_;  // executors that did not answer, and why
-  std::string text_;                           // that was not sent yet
-  bool admitted_ = false;                      // to the file thread
-  bool is_known_ = false;                      // a task of that name
+  std::string text_;                           // that was not sent yet, from `sent_` on
+  std::size_t sent_ = 0;
+  bool admitted_ = false;  // to the file thread
+  bool is_known_ = false;  // a task of that name
   bool had_attempt_ = false;
   std::atomic<bool> lagging_{false};
   std::atomic<bool> closed_{false};
@@ -377,6 +392,11 @@ void run_logs(const api_parts& parts, request& received, reply answer) {
   if (!from) {
     answer.fail({errc::invalid_argument,
                  "query parameter 'since' must be a time, such as 2026-01-31T08:00:00Z"});
+    return;
+  }
+  if (run_log_sender::readers >= readers_max) {
+    answer.fail({errc::overloaded,
+                 fmt::format("{} logs of runs are being read here; try again", readers_max)});
     return;
   }
   const auto sender = std::make_shared<run_log_sender>(
@@ -406,7 +426,8 @@ void add_run_log_routes(api_routes& routes) {
       {.id = "read_run_log",
        .tag = "runs",
        .summary = "What the tasks of a run wrote, in the order of time",
-       .text = "A line of JSON for each line of an output: up to 1 MiB of it, without its newline, "
+       .text = "A line of JSON for each line of an output: up to 1 MiB of it, less where many "
+               "outputs were written side by side, without its newline, "
                "and U+FFFD for what is not UTF-8. `time`: when its first byte was written, to a "
                "quarter of a second while its attempt ran. Where an output cannot be read, a line "
                "with `error` says so, and the others go on. Ends with what there is.",

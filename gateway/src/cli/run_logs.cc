@@ -256,7 +256,6 @@ result<void> directory_logs::lines(const std::string& run, const log_request& wh
                                    const line_sink& to) {
   struct source {
     const actors::kept_log* kept;
-    std::optional<actors::log_file> open;  // while its lines are read
     std::uint64_t offset = 0;
   };
   std::vector<source> sources;
@@ -268,7 +267,7 @@ result<void> directory_logs::lines(const std::string& run, const log_request& wh
     if (is_wanted) {
       const auto log = actors::open_kept(each);
       merge.add(log ? log->times(0, 1).front().at : runtime::wall_time{});
-      sources.push_back({&each, std::nullopt});
+      sources.push_back({&each, 0});
     }
   }
   if (sources.empty() && what.attempt != 0) {
@@ -292,24 +291,22 @@ result<void> directory_logs::lines(const std::string& run, const log_request& wh
       return {};
     }
     auto& from = sources[*next];
-    if (!from.open) {
-      auto opened = actors::open_kept(*from.kept);
-      if (!opened) {
-        return std::move(opened).error();
-      }
-      from.open = *std::move(opened);
-    }
-    const auto piece = from.offset == 0 && what.tail > 0
-                           ? from.open->tail_lines(what.tail, tail_bytes_max)
-                           : from.open->read(from.offset, chunk_bytes);
+    // Opened for each piece: thousands may have begun.
+    const auto log = actors::open_kept(*from.kept);
+    const auto piece = !log ? result<actors::log_chunk>{log.error()}
+                       : from.offset == 0 && what.tail > 0
+                           ? log->tail_lines(what.tail, tail_bytes_max)
+                           : log->read(from.offset, merge.piece_bytes_max());
     if (!piece) {
-      return piece.error();
-    }
-    if (piece->bytes.empty() && piece->dropped == 0) {
-      from.open.reset();
+      const auto& of = *from.kept;
+      merge.end(*next);
+      if (!to({of.task, of.attempt, of.stream, {}, {}, piece.error().text()})) {
+        return {};
+      }
+    } else if (piece->bytes.empty() && piece->dropped == 0) {
       merge.end(*next);
     } else {
-      merge.give(*next, *piece, from.open->times(piece->offset, piece->next_offset), {});
+      merge.give(*next, *piece, log->times(piece->offset, piece->next_offset), {});
       from.offset = piece->next_offset;
     }
   }

@@ -159,8 +159,8 @@ runtime::result<http::server_options> listen_in(const option_values& options, lo
   }
   made->connections_max = *most;
   if (const auto memory = runtime::memory_limit()) {
-    for (auto* most : {&made->bodies_bytes_max, &made->answers_bytes_max}) {
-      *most = std::clamp(*memory / memory_share, memory_bytes_min, *most);
+    for (auto* bound : {&made->bodies_bytes_max, &made->answers_bytes_max}) {
+      *bound = std::clamp(*memory / memory_share, memory_bytes_min, *bound);
     }
   }
   if (!has_tls) {

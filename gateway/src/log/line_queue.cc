@@ -3,9 +3,9 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <deque>
 #include <mutex>
 #include <utility>
-#include <vector>
 
 namespace millrace::gateway {
 namespace {
@@ -20,13 +20,18 @@ struct line_queue::shared {
 
   std::mutex mutex;  // for all below
   std::condition_variable changed;
-  std::vector<std::string> waiting;
-  std::size_t bytes = 0;  // of these and of those that are being written
+  std::deque<std::string> waiting;
+  std::size_t bytes = 0;  // of these and of the one that is being written
   std::size_t dropped = 0;
   bool ends = false;
   bool has_ended = false;
 
   void run();
+  std::string take() {
+    auto line = std::move(waiting.front());
+    waiting.pop_front();
+    return line;
+  }
 };
 
 void line_queue::shared::run() {
@@ -36,19 +41,12 @@ void line_queue::shared::run() {
     if (waiting.empty() && dropped == 0) {
       break;
     }
-    const auto lines = std::exchange(waiting, {});
-    const auto lost = std::exchange(dropped, 0);
+    const auto lost = waiting.empty() ? std::exchange(dropped, 0) : 0;
+    const auto line = lost > 0 ? std::string{} : take();
     lock.unlock();
-    std::size_t written = 0;
-    for (const auto& each : lines) {
-      write(each);
-      written += each.size();
-    }
-    if (lost > 0) {
-      write(dropped_line(lost));
-    }
+    write(lost > 0 ? dropped_line(lost) : line);
     lock.lock();
-    bytes -= written;
+    bytes -= line.size();
   }
   has_ended = true;
   changed.notify_all();

@@ -15,8 +15,10 @@
 
 namespace millrace::actors {
 
-/// A longer line counts as several.
+/// A longer line counts as several. Where many outputs are read side by side a line is shorter: all
+/// of them together hold about `merged_bytes_max`, but 4 KiB each.
 inline constexpr std::size_t merged_line_bytes_max = std::size_t{1} << 20U;
+inline constexpr std::size_t merged_bytes_max = std::size_t{8} << 20U;
 
 /// Which of the outputs of a `log_merge`, from 0 in the order of `add`.
 using merged_output = std::size_t;
@@ -31,8 +33,8 @@ struct merged_line {
 /// output keep their order; of lines of the same time that of the output that was added first is
 /// the first.
 ///
-/// Threading: one thread. Cost: the memory of a piece and the beginning of a line for each output
-/// that has begun and not ended; the time of a line, the logarithm of the outputs.
+/// Threading: one thread. Cost: in memory, a piece and the beginning of a line for each output that
+/// has begun and not ended; in time, of a line, the logarithm of the outputs.
 class log_merge {
 public:
   /// One that was begun no earlier than `begins`. One that is added when lines behind that have
@@ -52,8 +54,8 @@ public:
   /// The next one, if nothing is needed before it.
   std::optional<merged_line> next_line();
 
-  /// How many have begun and not ended.
-  [[nodiscard]] std::size_t open() const { return open_; }
+  /// How large the next piece may be, 64 KiB at most.
+  [[nodiscard]] std::size_t piece_bytes_max() const;
 
 private:
   struct span {
@@ -69,13 +71,14 @@ private:
     bool begun = false;
     bool ended = false;
   };
-  [[nodiscard]] static std::optional<std::size_t> line_bytes(const output& of);
+  [[nodiscard]] std::size_t share(std::size_t most) const;
+  [[nodiscard]] std::optional<std::size_t> line_bytes(const output& of) const;
   void append(output& to, std::string_view text, runtime::wall_time at);
   void place(merged_output which);
 
   std::vector<output> outputs_;
   std::set<std::pair<runtime::wall_time, merged_output>> order_;  // those that are not over
-  std::size_t open_ = 0;
+  std::size_t open_ = 0;                                          // have begun and not ended
 };
 
 }  // namespace millrace::actors
