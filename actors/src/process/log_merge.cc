@@ -30,7 +30,8 @@ void log_merge::give(merged_output which, const log_chunk& piece,
   to.text.erase(0, std::exchange(to.taken, 0));
   if (piece.dropped > 0) {
     const auto text = dropped_text(piece.dropped);
-    const auto is_in_line = to.taken < to.text.size();  // else it would leave an empty one
+    const auto is_in_line =
+        !to.text.empty() && to.text.back() != '\n';  // else it would leave an empty one
     append(to, std::string_view{text}.substr(is_in_line ? 0 : 1),
            times.empty() ? at : times.front().at);
   }

@@ -95,7 +95,7 @@ tasks: []
 )",
       {"1:7 `name` must be text, found a list (write it like `nightly-report`)",
        "2:1 unknown key `steps` in a pipeline (write `tasks`)",
-       "3:1 `docs_url` is not supported yet by this version",
+       "3:1 unknown key `docs_url` in a pipeline (write it in `description`)",
        "4:10 `timeout`: `90` is not a duration (it needs a unit: write `90s`)",
        "5:15 `grace_period` must be a duration, found a list (write it like `90s`, `5m`, `1h30m` "
        "or `250ms`)",
