@@ -483,7 +483,7 @@ void activation::loaded(envelope* one) {
   if (state_.is_loaded()) {
     begin_activating();
   } else {
-    read_answer_page();
+    tend_answers(home_.time().wall());
   }
 }
 

@@ -257,10 +257,10 @@ private:
   void refuse_other_request(envelope* one);
   void look_up(envelope& turn);
   void looked_up(envelope& turn, const result<std::vector<row>>& rows);
+  void begin_in_place_of(envelope& turn, const std::vector<envelope*>& same);
   void give_up_lookups();
   void finish_keyed(envelope& turn, const result<any_message>& outcome);
   void answers_read(envelope* one);
-  void read_answer_page();
   void tend_answers(wall_time now);
 
   // reminders.cc

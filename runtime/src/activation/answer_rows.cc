@@ -10,11 +10,6 @@ namespace millrace::runtime::detail {
 
 namespace {
 
-constexpr std::size_t word_bytes = sizeof(capnp::word);
-
-// Of the text that a call which failed leaves.
-constexpr std::size_t failure_bytes_max = 4096;
-
 // What follows `row_table::keyed` in the key of its row.
 std::string key_of(std::uint16_t method, std::string_view key) {
   std::string rest;
@@ -29,11 +24,6 @@ std::string key_of(std::uint16_t method, std::string_view key) {
 void append_unknown(std::string& out, std::string_view text) {
   out += text;
   out.append((word_bytes + 1 - text.size() % word_bytes) % word_bytes, '\0');
-}
-
-void append_head(std::string& out, std::uint64_t request_hash, wall_time expires) {
-  append_little(out, request_hash);
-  append_little(out, static_cast<std::uint64_t>(expires.time_since_epoch().count()));
 }
 
 }  // namespace
@@ -63,19 +53,16 @@ result<std::optional<stored_answer>> durable_state::read_answer(const std::vecto
   if (rows.empty()) {
     return std::optional<stored_answer>{};
   }
-  value_reader from{rows.front().value};
-  static_cast<void>(from.u64());  // its version
-  stored_answer what;
-  what.request_hash = from.u64();
-  what.expires = wall_time{duration{from.i64()}};
-  what.results = from.rest();
-  if (!from.ok()) {
+  const auto& value = rows.front().value;
+  const auto head = read_answer_head(value);
+  if (!head) {
     return error{errc::storage_failed, "the stored answer of a keyed call of " +
                                            std::string{type_} + "/" + key_ + " cannot be read"};
   }
-  if (what.expires <= now) {
+  if (head->expires <= now) {
     return std::optional<stored_answer>{};
   }
+  stored_answer what{head->request_hash, head->expires, value.substr(answer_head::bytes)};
   what.unknown = what.results.size() % word_bytes != 0;  // see append_unknown
   if (what.unknown) {
     what.results.resize(what.results.find_last_not_of('\0') + 1);
@@ -87,8 +74,9 @@ result<std::optional<stored_answer>> durable_state::read_answer(const std::vecto
 // another row as well.
 void durable_state::remember_answer(std::uint16_t method, std::string_view key, stored_answer what,
                                     std::uint64_t commit) {
-  auto value = value_start(2 * sizeof(std::uint64_t) + what.results.size());
-  append_head(value, what.request_hash, what.expires);
+  std::string value;
+  value.reserve(answer_head::bytes + what.results.size() + word_bytes);
+  append_answer_head(value, {version_ + 1, what.request_hash, what.expires});
   if (what.unknown) {
     what.results.resize(std::min(what.results.size(), failure_bytes_max));
     append_unknown(value, what.results);
@@ -98,62 +86,47 @@ void durable_state::remember_answer(std::uint16_t method, std::string_view key, 
   const auto rest = key_of(method, key);
   more().pending.put(actor_row(hash_, row_table::keyed, rest), value);
   answers().remember(rest, std::move(what), commit);
-  put_answer_mark();
   dirty_ = true;
 }
 
 // To programs that do not know it, the answer of a key that there is not, which has expired.
-void durable_state::put_answer_mark() {
-  if (!answers().mark_due()) {
-    return;
-  }
-  const auto next = answers_->take_mark();
-  auto value = value_start(2 * sizeof(std::uint64_t) + next.size());
-  append_head(value, 0, {});
-  value += next;
-  more().pending.put(actor_row(hash_, row_table::keyed, keyed_answers::mark_key), value);
-  leftover_ = true;
+void durable_state::put_answer_mark(row_ops& ops) {
+  std::string value;
+  append_answer_head(value, {.version = version_ + 1});
+  value += answers_->take_mark();
+  ops.put(actor_row(hash_, row_table::keyed, keyed_answers::mark_key), value);
 }
 
 row_range durable_state::begin_answer_page() {
   return answers_->begin_page(actor_row(hash_, row_table::keyed));
 }
 
-result<void> durable_state::take_answer_page(const result<std::vector<row>>& rows, wall_time now) {
+result<void> durable_state::take_answer_page(const result<std::vector<row>>& rows, wall_time now,
+                                             std::uint64_t commit) {
   if (!rows) {
     answers_->page_failed(now);
     return is_loaded() ? result<void>{} : result<void>{rows.error()};
   }
-  const auto was_loaded = is_loaded();
-  auto found = answers_->take_page(*rows, now);
-  found.damaged = found.damaged && !was_loaded;
-  auto taken = take_found(found);
-  if (taken) {
-    put_answer_mark();
-  }
+  auto taken = take_findings(answers_->take_page(*rows, now, commit));
+  untidy_ = untidy_ || may_vanish();
   return taken;
 }
 
 result<void> durable_state::load_answers(const std::vector<row>& rows, wall_time now) {
-  if (rows.empty()) {
-    return {};
-  }
-  auto found = answers().take_first(rows, now);
-  found.damaged = found.damaged && !answers_->marked();
-  return take_found(found);
+  return rows.empty() ? result<void>{} : take_findings(answers().take_first(rows, now));
 }
 
-result<void> durable_state::take_found(const keyed_answers::findings& what) {
-  if (what.damaged) {
+result<void> durable_state::take_findings(const keyed_answers::findings& found) {
+  if (found.damaged) {
     return error{errc::storage_failed, "a stored answer of " + std::string{type_} + "/" + key_ +
                                            " cannot be read; `millrace check` says what else, "
                                            "`millrace restore` puts back a backup"};
   }
-  version_ = std::max(version_, what.version);
-  for (const auto& each : what.expired) {
+  version_ = std::max(version_, found.version);
+  for (const auto& each : found.expired) {
     erase(row_table::keyed, each);
   }
-  untidy_ = untidy_ || !what.expired.empty();
+  untidy_ = untidy_ || !found.expired.empty();
   return {};
 }
 

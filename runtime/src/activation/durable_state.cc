@@ -12,8 +12,6 @@ namespace millrace::runtime::detail {
 
 namespace {
 
-constexpr std::size_t word_bytes = sizeof(capnp::word);
-
 // Sends of one commit are told apart by the low bits of their numbers.
 constexpr unsigned send_bits = 20;
 
@@ -21,9 +19,6 @@ constexpr unsigned send_bits = 20;
 constexpr std::size_t root_garbage_bytes = 512;
 
 constexpr std::size_t scratch_bytes_kept = std::size_t{64} << 10U;
-
-// Of the text that a failed delivery or call with a key leaves.
-constexpr std::size_t failure_bytes_max = 4096;
 
 // Memory that is kept from commit to commit, so that one of small state allocates nothing but what
 // it hands over.
@@ -568,11 +563,13 @@ bool durable_state::has_state() const noexcept {
   return root_ || !reminders().empty();
 }
 
-// Whether there is something that others may still ask for.
-bool durable_state::is_remembered() const noexcept {
-  return (answers_ && answers_->any()) ||
-         (extras_ && !(extras_->outbox.empty() && extras_->dead.empty() && extras_->inbox.empty() &&
-                       extras_->sender_epochs.empty()));
+// Whether it was erased, and there is nothing left that others may ask for.
+bool durable_state::may_vanish() const noexcept {
+  const auto is_remembered =
+      (answers_ && answers_->any()) ||
+      (extras_ && !(extras_->outbox.empty() && extras_->dead.empty() && extras_->inbox.empty() &&
+                    extras_->sender_epochs.empty()));
+  return erased_ && stored_ && !is_remembered && !has_state();
 }
 
 result<void> durable_state::encode_map(map_base& one, row_ops& ops) {
@@ -630,7 +627,7 @@ result<void> durable_state::encode(row_ops& ops) {
     }
   }
   erased_ = erased_ && !has_state();
-  vanished_ = erased_ && stored_ && !is_remembered();
+  vanished_ = may_vanish();
   if (vanished_) {
     ops.erase(actor_row(hash_, row_table::root));
     ops.erase(actor_row(hash_, row_table::version));
@@ -646,6 +643,9 @@ result<void> durable_state::encode(row_ops& ops) {
     }
   } else if (!puts) {
     ops.put(actor_row(hash_, row_table::version), value_start());
+  }
+  if (answers_ && answers_->mark_due()) {
+    put_answer_mark(ops);
   }
   if (const auto bytes = ops.encoded().size(); bytes > commit_bytes_limit) {
     return error{errc::too_large, "the changes of " + std::string{type_} + "/" + key_ + " have " +

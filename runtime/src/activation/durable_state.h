@@ -26,6 +26,12 @@
 
 namespace millrace::runtime::detail {
 
+inline constexpr std::size_t word_bytes = sizeof(capnp::word);
+
+/// What is kept of the text of a failed delivery or keyed call. Texts of errors have some hundred
+/// bytes; what is longer has content in it.
+inline constexpr std::size_t failure_bytes_max = 4096;
+
 /// A call in the outbox.
 struct stored_send {
   std::string type;
@@ -154,11 +160,9 @@ public:
   /// `commit`: the number of the commit that it will be in.
   void remember_answer(std::uint16_t method, std::string_view key, stored_answer what,
                        std::uint64_t commit);
-  /// Commits up to that number are durable.
-  void answers_saved(std::uint64_t commit) {
-    if (answers_) {
-      answers_->saved(commit);
-    }
+  /// Commits up to that number are durable. Gives whether the next page of rows has waited for it.
+  [[nodiscard]] bool answers_saved(std::uint64_t commit) {
+    return answers_ && answers_->saved(commit);
   }
   /// When a page of rows is to be read, to see which there are and to erase those that have
   /// expired.
@@ -168,16 +172,19 @@ public:
   [[nodiscard]] bool reads_answers() const noexcept { return answers_ && answers_->reading(); }
   /// Requires: none is being read, and there are rows of answers.
   [[nodiscard]] row_range begin_answer_page();
-  /// Takes it. Errors: as `load`, while it is not loaded; later a page that cannot be read is
-  /// asked for again.
-  [[nodiscard]] result<void> take_answer_page(const result<std::vector<row>>& rows, wall_time now);
+  /// Takes it. `commit`: the number of the next one. Errors: as `load`, while it is not loaded;
+  /// later a page that cannot be read is asked for again.
+  [[nodiscard]] result<void> take_answer_page(const result<std::vector<row>>& rows, wall_time now,
+                                              std::uint64_t commit);
 
   /// Something must be committed before what follows from it may leave.
   [[nodiscard]] bool dirty() const noexcept { return dirty_; }
   /// Something is worth a commit but nothing depends on it.
   [[nodiscard]] bool untidy() const noexcept { return untidy_; }
   /// Anything to be written by the next commit; also what alone would not be worth one.
-  [[nodiscard]] bool changed() const noexcept { return dirty_ || untidy_ || leftover_; }
+  [[nodiscard]] bool changed() const noexcept {
+    return dirty_ || untidy_ || leftover_ || (answers_ && answers_->mark_due());
+  }
 
   /// How much the next commit will hold, about: what was changed several times counts several
   /// times. Cost: what was changed since the last call.
@@ -236,8 +243,8 @@ private:
   [[nodiscard]] std::string index_value() const;
   void erase_strangers();
   [[nodiscard]] keyed_answers& answers();
-  [[nodiscard]] result<void> take_found(const keyed_answers::findings& what);
-  void put_answer_mark();
+  [[nodiscard]] result<void> take_findings(const keyed_answers::findings& found);
+  void put_answer_mark(row_ops& ops);
 
   // state_loading.cc: `rest` of a row's key and what is left of its value; false when it cannot be
   // understood.
@@ -250,7 +257,7 @@ private:
   [[nodiscard]] bool load_received(std::string_view rest, value_reader& from);
   [[nodiscard]] result<void> load_answers(const std::vector<row>& rows, wall_time now);
   [[nodiscard]] bool has_state() const noexcept;
-  [[nodiscard]] bool is_remembered() const noexcept;
+  [[nodiscard]] bool may_vanish() const noexcept;
   [[nodiscard]] result<void> encode_root(row_ops& ops);
   [[nodiscard]] result<void> encode_map(map_base& one, row_ops& ops);
 

@@ -162,7 +162,7 @@ void activation::committed(envelope* one) {
     return;
   }
   gate_.ended_well(seq);
-  state_.answers_saved(seq);
+  const auto page_has_waited = state_.answers_saved(seq);
   let_leave();
   if (phase_ == phase::failing && is_of_the_past()) {
     // What waits behind is a difference to rows that may be another silo's by now.
@@ -180,6 +180,9 @@ void activation::committed(envelope* one) {
   }
   if (phase_ != phase::failing && phase_ != phase::gone) {
     dispatch_durable();
+    if (page_has_waited) {
+      tend_answers(home_.time().wall());
+    }
   }
 }
 

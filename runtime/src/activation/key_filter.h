@@ -17,7 +17,7 @@ namespace millrace::runtime::detail {
 /// was not added is taken for one that was.
 class key_filter {
 public:
-  /// Of all layers, about: those of a million and a half keys. Beyond it the filter gets worse.
+  /// With so many no layer (of 512 KiB) is added: at a million and a half keys. Then it gets worse.
   static constexpr std::size_t bytes_max = std::size_t{4} << 20U;
 
   /// `hash`: 64 good bits of a key.

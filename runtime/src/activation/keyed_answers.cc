@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "activation/record_words.h"
 #include "activation/row_layout.h"
+#include "byte_order.h"
 
 namespace millrace::runtime::detail {
 
@@ -18,7 +20,6 @@ constexpr std::size_t few_rows = keyed_answers::first_rows - 1;
 constexpr std::size_t rows_before_mark = few_rows / 2;
 
 constexpr std::size_t prefix_bytes = actor_prefix_bytes + 1;
-constexpr std::size_t head_bytes = 24;  // version, request hash, expiry
 
 std::uint64_t hash_of(std::string_view key) noexcept {
   return XXH3_64bits(key.data(), key.size());
@@ -30,6 +31,22 @@ std::size_t bytes_of(std::string_view key, const stored_answer& what) noexcept {
 
 }  // namespace
 
+void append_answer_head(std::string& value, const answer_head& head) {
+  append_little(value, head.version);
+  append_little(value, head.request_hash);
+  append_little(value, static_cast<std::uint64_t>(head.expires.time_since_epoch().count()));
+}
+
+// No program so far compresses what follows.
+std::optional<answer_head> read_answer_head(std::string_view value) {
+  value_reader from{value};
+  answer_head head;
+  head.version = from.u64();
+  head.request_hash = from.u64();
+  head.expires = wall_time{duration{from.i64()}};
+  return from.ok() && (head.version & compressed_flag) == 0 ? std::optional{head} : std::nullopt;
+}
+
 const stored_answer* keyed_answers::find(std::string_view key, wall_time now) const {
   const auto found = unsaved_.find(key);
   return found != unsaved_.end() && found->second.what.expires > now ? &found->second.what
@@ -37,7 +54,7 @@ const stored_answer* keyed_answers::find(std::string_view key, wall_time now) co
 }
 
 bool keyed_answers::may_have_row(std::string_view key) const noexcept {
-  return !all_known_ || (any_ && known_.may_have(hash_of(key)));
+  return known_rows_ != rows_known::all || known_.may_have(hash_of(key));
 }
 
 void keyed_answers::remember(std::string_view key, stored_answer what, std::uint64_t commit) {
@@ -53,12 +70,11 @@ void keyed_answers::remember(std::string_view key, stored_answer what, std::uint
   }
   bytes_ += bytes_of(key, what);
   at->second = {std::move(what), commit};
-  any_ = true;
   const auto hash = hash_of(key);
-  if (all_known_) {
+  if (known_rows_ == rows_known::all) {
     known_.add(hash);
   }
-  if (passing_) {
+  if (pass_ != pass::none) {
     passed_.add(hash);
     ++passed_rows_;
     passed_expiry_ = std::min(passed_expiry_, at->second.what.expires);
@@ -68,11 +84,13 @@ void keyed_answers::remember(std::string_view key, stored_answer what, std::uint
   }
 }
 
-void keyed_answers::saved(std::uint64_t commit) {
+bool keyed_answers::saved(std::uint64_t commit) {
+  const auto page_waits = erased_in_ > durable_;
   durable_ = commit;
   if (!reading_) {
     forget_saved();
   }
+  return page_waits && erased_in_ <= durable_;
 }
 
 // Not while a page is being read, which has perhaps an earlier answer of the same key.
@@ -90,37 +108,32 @@ void keyed_answers::forget_saved() {
 // --- passes --------------------------------------------------------------------------------------
 
 keyed_answers::findings keyed_answers::take_first(const std::vector<row>& rows, wall_time now) {
-  findings what;
+  findings found;
   if (rows.empty()) {
-    return what;
+    return found;
   }
-  all_known_ = false;
-  begin_pass({});
   const auto& first = rows.front();
-  marked_ = first.key.substr(prefix_bytes) == mark_key && first.value.size() >= head_bytes;
+  const auto head = read_answer_head(first.value);
+  marked_ = head && first.key.substr(prefix_bytes) == mark_key;
   if (marked_) {
-    marked_at_ = first.value.substr(head_bytes);
+    marked_at_ = first.value.substr(answer_head::bytes);
   }
-  if (rows.size() <= few_rows) {
-    take(rows, now, what);
-    end_pass(now);
-  } else if (marked_) {
-    what.version = value_reader{first.value}.u64();
+  if (marked_ && rows.size() > few_rows) {
+    known_rows_ = rows_known::versions;
+    found.version = head->version;
     begin_pass(marked_at_);
-    any_ = true;
-    rows_ = rows.size();
-  } else {
-    versions_known_ = false;
-    take(rows, now, what);
-    next_ = rows.back().key.substr(prefix_bytes) + '\0';
-    page_due_ = {};
+    return found;
   }
-  return what;
+  known_rows_ = rows_known::some;
+  begin_pass({});
+  if (take(rows, now, found) && rows.size() <= few_rows) {
+    end_pass(now);
+  }
+  return found;
 }
 
 void keyed_answers::begin_pass(std::string from) {
-  passing_ = true;
-  wrapped_ = false;
+  pass_ = pass::to_last;
   pass_began_ = from;
   next_ = std::move(from);
   page_due_ = {};
@@ -134,17 +147,16 @@ void keyed_answers::begin_pass(std::string from) {
 }
 
 void keyed_answers::end_pass(wall_time now) {
-  passing_ = false;
+  pass_ = pass::none;
   known_ = std::exchange(passed_, {});
+  known_rows_ = rows_known::all;
   rows_ = passed_rows_;
-  any_ = rows_ > 0;
-  all_known_ = versions_known_ = true;
   next_.clear();
-  page_due_ = any_ ? std::max(passed_expiry_, now + pass_interval) : wall_time::max();
+  page_due_ = any() ? std::max(passed_expiry_, now + pass_interval) : wall_time::max();
 }
 
 row_range keyed_answers::begin_page(const std::string& prefix) {
-  if (!passing_) {
+  if (pass_ == pass::none) {
     begin_pass({});
   }
   reading_ = true;
@@ -152,29 +164,33 @@ row_range keyed_answers::begin_page(const std::string& prefix) {
   row_range page;
   page.prefix = prefix;
   page.from = prefix + next_;
-  if (wrapped_) {
+  if (pass_ == pass::from_first) {
     page.until = prefix + pass_began_;
   }
   page.limit = page_rows;
-  page.value_bytes_max = head_bytes;
+  page.value_bytes_max = answer_head::bytes;
   return page;
 }
 
-keyed_answers::findings keyed_answers::take_page(const std::vector<row>& rows, wall_time now) {
-  findings what;
-  take(rows, now, what);
+keyed_answers::findings keyed_answers::take_page(const std::vector<row>& rows, wall_time now,
+                                                 std::uint64_t commit) {
+  findings found;
+  const auto whole = take(rows, now, found);
+  if (!found.expired.empty()) {
+    erased_in_ = commit;
+  }
   reading_ = false;
-  page_due_ = now + page_interval;
-  if (rows.size() == page_rows) {
-    next_ = rows.back().key.substr(prefix_bytes) + '\0';
-  } else if (!wrapped_ && !pass_began_.empty()) {
-    wrapped_ = true;
-    next_.clear();
-  } else {
-    end_pass(now);
+  page_due_ = versions_known() ? now + page_interval : wall_time{};
+  if (whole && rows.size() < page_rows) {
+    if (pass_ == pass::to_last && !pass_began_.empty()) {
+      pass_ = pass::from_first;
+      next_.clear();
+    } else {
+      end_pass(now);
+    }
   }
   forget_saved();
-  return what;
+  return found;
 }
 
 void keyed_answers::page_failed(wall_time now) {
@@ -183,36 +199,44 @@ void keyed_answers::page_failed(wall_time now) {
   forget_saved();
 }
 
+// Whether it has taken all; else the next page begins with the first that storage has not looked
+// at. One that comes empty although the page began with its key is damaged.
 // An answer in memory is younger than that of the row, or the same.
-void keyed_answers::take(const std::vector<row>& rows, wall_time now, findings& what) {
+bool keyed_answers::take(const std::vector<row>& rows, wall_time now, findings& found) {
   for (const auto& each : rows) {
     const auto key = std::string_view{each.key}.substr(prefix_bytes);
-    value_reader from{each.value};
-    what.version = std::max(what.version, from.u64());
-    static_cast<void>(from.u64());
-    const wall_time expires{duration{from.i64()}};
-    what.damaged = what.damaged || !from.ok();
+    if (each.value.empty() && key != next_) {
+      next_ = key;
+      return false;
+    }
+    const auto head = read_answer_head(each.value);
+    found.version = std::max(found.version, head ? head->version : 0);
+    found.damaged = found.damaged || !(head || marked_ || versions_known());
     if (key == mark_key) {
       continue;
     }
-    if (from.ok() && expires <= now) {
+    if (head && head->expires <= now) {
       if (!unsaved_.contains(key)) {
-        what.expired.emplace_back(key);
+        found.expired.emplace_back(key);
       }
       continue;
     }
     passed_.add(hash_of(key));
     ++passed_rows_;
-    if (from.ok()) {
-      passed_expiry_ = std::min(passed_expiry_, expires);
+    if (head) {
+      passed_expiry_ = std::min(passed_expiry_, head->expires);
     }
   }
+  if (!rows.empty()) {
+    next_ = rows.back().key.substr(prefix_bytes) + '\0';
+  }
+  return true;
 }
 
 // --- the mark ------------------------------------------------------------------------------------
 
 bool keyed_answers::mark_due() const noexcept {
-  return marked_ ? marked_at_ != next_ : rows_ > rows_before_mark;
+  return versions_known() && (marked_ ? marked_at_ != next_ : rows_ > rows_before_mark);
 }
 
 std::string_view keyed_answers::take_mark() {

@@ -7,6 +7,8 @@
 #include <capnp/any.h>
 #include <xxhash.h>
 
+#include <algorithm>
+
 #include "activation/activation.h"
 
 namespace millrace::runtime::detail {
@@ -61,6 +63,16 @@ struct read_answers final : read_request {
 
 void wait_for_same_key(envelope& turn, envelope* one) {
   one->extra().same_key = std::exchange(turn.extra().same_key, one);
+}
+
+// The oldest first. Gives their references to the caller.
+std::vector<envelope*> take_same_key(envelope& turn) {
+  std::vector<envelope*> all;
+  while (auto* one = turn.take_same_key()) {
+    all.push_back(one);
+  }
+  std::reverse(all.begin(), all.end());
+  return all;
 }
 
 }  // namespace
@@ -119,51 +131,66 @@ void activation::look_up(envelope& turn) {
 void activation::looked_up(envelope& turn, const result<std::vector<row>>& rows) {
   const auto stored = rows ? state_.read_answer(*rows, home_.time().wall())
                            : result<std::optional<stored_answer>>{rows.error()};
-  envelope_list same;
-  while (auto* one = turn.take_same_key()) {
-    same.push(one);
-  }
+  const auto same = take_same_key(turn);
   const auto is_new = stored && !*stored;
-  while (auto* one = is_new ? same.pop() : nullptr) {
-    if (one->number() == turn.number()) {
-      wait_for_same_key(turn, one);
-    } else {
-      refuse_other_request(one);
+  if (is_new && !turn.abandoned.load(std::memory_order_relaxed) && turn.deadline > now_) {
+    for (auto* one : same) {
+      if (one->number() == turn.number()) {
+        wait_for_same_key(turn, one);
+      } else {
+        refuse_other_request(one);
+      }
     }
-  }
-  if (is_new && (turn.has_same_key() || (!withdrawn(turn) && turn.deadline > now_))) {
     run_begun(turn);
     return;
   }
   leave_turns(turn);
   last_used_.store(now_, std::memory_order_relaxed);
-  same.push(&turn);
-  while (auto* one = same.pop()) {
-    if (!stored) {
-      answer(one, stored.error());
-    } else if (*stored) {
+  if (is_new) {
+    begin_in_place_of(turn, same);
+    return;
+  }
+  const auto tell = [&](envelope* one) {
+    if (stored) {
       answer_as_stored(one, **stored);
-    } else if (withdrawn(*one)) {
-      answer(one, error{errc::cancelled, "the caller no longer waited when the call was to begin"});
     } else {
-      answer(one, error{errc::deadline_exceeded, "the deadline passed before the call began"});
+      answer(one, stored.error());
+    }
+  };
+  tell(&turn);
+  std::for_each(same.begin(), same.end(), tell);
+}
+
+// Nobody has used the key, and who was to use it has given up. So the first of those that have
+// waited for it takes its place, and the others wait for that one.
+void activation::begin_in_place_of(envelope& turn, const std::vector<envelope*>& same) {
+  const auto runs = take_up(&turn);
+  MILLRACE_ASSERT(!runs);
+  for (auto* one : same) {
+    if (phase_ == phase::active) {
+      begin(one);
+    } else {
+      turns_.wait(one);  // the one before has ended the activation
     }
   }
 }
 
-// The activation ends: they have done nothing, and begin again on the next one.
+// The activation ends: they have done nothing, and begin again on the next one, before those that
+// came later.
 void activation::give_up_lookups() {
+  envelope_list first;
   const auto running = turns_.running();
   for (auto* turn : running) {
     if (!looks_up(*turn)) {
       continue;
     }
     turns_.end(*turn);
-    turns_.wait(turn);
-    while (auto* same = turn->take_same_key()) {
-      turns_.wait(same);
+    first.push(turn);
+    for (auto* same : take_same_key(*turn)) {
+      first.push(same);
     }
   }
+  turns_.wait_first(std::move(first));
 }
 
 void activation::finish_keyed(envelope& turn, const result<any_message>& outcome) {
@@ -179,18 +206,15 @@ void activation::finish_keyed(envelope& turn, const result<any_message>& outcome
 
 // --- pages of rows -------------------------------------------------------------------------------
 
-void activation::read_answer_page() {
-  home_.rows().read(
-      std::make_unique<read_answers>(*this, nullptr, partition_, state_.begin_answer_page()));
-}
-
 void activation::tend_answers(wall_time now) {
   const auto due = state_.answer_page_due();
-  if (due == wall_time::max() || phase_ != phase::active || releasing_) {
+  const auto reads = phase_ == phase::loading || (phase_ == phase::active && !releasing_);
+  if (due == wall_time::max() || !reads) {
     return;
   }
   if (due <= now) {
-    read_answer_page();
+    home_.rows().read(
+        std::make_unique<read_answers>(*this, nullptr, partition_, state_.begin_answer_page()));
   } else {
     need_alarm(time_after(now_, due - now));
   }
@@ -208,14 +232,12 @@ void activation::answers_read(envelope* one) {
     if (lost_) {
       read.rows = lost_partition(partition_);
     }
-    if (auto taken = state_.take_answer_page(read.rows, now); !taken) {
+    if (auto taken = state_.take_answer_page(read.rows, now, gate_.next_commit()); !taken) {
       crash(taken.error());
-    } else if (!is_loading) {
-      tend_answers(now);
-    } else if (state_.is_loaded()) {
+    } else if (is_loading && state_.is_loaded()) {
       begin_activating();
     } else {
-      read_answer_page();
+      tend_answers(now);
     }
   }
   drop(one);

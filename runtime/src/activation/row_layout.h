@@ -53,6 +53,10 @@ enum class row_table : char {
 
 inline constexpr std::size_t actor_prefix_bytes = 17;
 
+/// What a record, a reminder, a send or a remembered answer takes in memory beside its content: a
+/// node of a map with its key.
+inline constexpr std::size_t entry_bytes = 128;
+
 /// Instead of the words of a root. Words are whole.
 inline constexpr std::string_view erased_mark{"\0", 1};
 

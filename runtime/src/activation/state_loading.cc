@@ -79,7 +79,7 @@ result<void> durable_state::load(std::vector<row>&& rows, wall_time now) {
                                            "says what else is, `millrace restore` puts back a "
                                            "backup"};
   }
-  untidy_ = untidy_ || (erased_ && !has_state() && !is_remembered());
+  untidy_ = untidy_ || may_vanish();
   return {};
 }
 

@@ -73,6 +73,12 @@ public:
   /// Lets it wait, whatever it is.
   void wait(envelope* one) noexcept { waiting_.push(one); }
 
+  /// Lets them wait before all others but those that return.
+  void wait_first(envelope_list all) noexcept {
+    all.append(std::move(waiting_));
+    waiting_ = std::move(all);
+  }
+
   /// Takes out the next one that may begin; null when there is none. Requires: turns begin.
   [[nodiscard]] envelope* next() noexcept {
     if (!returning_.empty()) {

@@ -35,6 +35,16 @@ struct stored_actor {
     }
     REQUIRE(state.load(std::move(found), {}));
   }
+  std::vector<row> read(const row_range& range) const {
+    std::vector<row> found;
+    for (auto at = rows.lower_bound(std::max(range.prefix, range.from));
+         at != rows.end() && found.size() < range.limit && at->first.starts_with(range.prefix) &&
+         (range.until.empty() || at->first < range.until);
+         ++at) {
+      found.push_back({at->first, at->second.substr(0, range.value_bytes_max)});
+    }
+    return found;
+  }
 };
 
 stored_send to_b() {
@@ -108,6 +118,53 @@ TEST_CASE("a commit that only erases puts no more than a mark") {
   row_ops ops;
   REQUIRE(state.encode(ops));
   CHECK(ops.encoded().size() < 120);
+}
+
+// --- answers of keyed calls ----------------------------------------------------------------------
+
+TEST_CASE("however many pages have been read, the next commit writes the mark once") {
+  stored_actor actor;
+  auto first = actor.fresh();
+  static_cast<void>(first.edit_root());
+  for (int at = 0; at < 3'000; ++at) {
+    first.remember_answer(1, "key " + std::to_string(at), {7, wall_time{24h}, {}}, 1);
+  }
+  actor.commit(first);
+  auto state = actor.fresh();
+  std::vector<row> rows;
+  for (const auto& range : state.rows_to_load()) {
+    for (auto& each : actor.read(range)) {
+      rows.push_back(std::move(each));
+    }
+  }
+  REQUIRE(state.load(std::move(rows), {}));
+  REQUIRE(state.is_loaded());
+  CHECK_FALSE(state.changed());
+  for (int page = 0; page < 4; ++page) {
+    REQUIRE(state.take_answer_page(actor.read(state.begin_answer_page()), {}, 1));
+  }
+  CHECK(state.changed());
+  CHECK_FALSE(state.untidy());
+  CHECK(state.change_bytes() == 0);
+  row_ops ops;
+  REQUIRE(state.encode(ops));
+  int marks = 0;
+  REQUIRE(row_ops::for_each(
+      ops.encoded(),
+      [&](auto name, auto) { marks += name.ends_with(keyed_answers::mark_key) ? 1 : 0; },
+      [](auto) {}));
+  CHECK(marks == 1);
+  CHECK_FALSE(state.changed());
+}
+
+TEST_CASE("an answer that a later program has written in another way is an error") {
+  const stored_actor actor;
+  const auto state = actor.fresh();
+  std::string value;
+  append_answer_head(value, {5 | compressed_flag, 7, wall_time{24h}});
+  const auto read = state.read_answer({{"key", value}}, {});
+  REQUIRE_FALSE(read);
+  CHECK(read.error().code() == errc::storage_failed);
 }
 
 // --- large records -------------------------------------------------------------------------------

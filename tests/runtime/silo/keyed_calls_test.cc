@@ -4,6 +4,7 @@
 #include <deque>
 #include <fstream>
 
+#include "activation/keyed_answers.h"
 #include "activation/row_layout.h"
 #include "byte_order.h"
 #include "fixture.h"
@@ -64,9 +65,12 @@ public:
   /// Asks for `add`; or for `slow_add`, which others may run beside, and which waits for `raise`.
   void ask(const std::string& key, std::int64_t amount) { ask(to_.add(amount).keyed(key)); }
   void ask_slow(const std::string& key, std::int64_t amount) {
+    ask_slow(to_.slow_add(amount).keyed(key));
+  }
+  void ask_slow(call<void> what) {
     answers_.emplace_back();
     auto& told = answers_.back();
-    silo_.here->call_then<void>(to_.slow_add(amount).keyed(key), [&told](const auto& answer) {
+    silo_.here->call_then<void>(std::move(what), [&told](const auto& answer) {
       told = answer ? "done" : answer.error().to_string();
     });
   }
@@ -208,6 +212,47 @@ TEST_CASE("who is given up while its row is read does nothing") {
   CHECK(rows.totals() == 75);
 }
 
+TEST_CASE("a key whose first caller gives up while its row is read is good for the next") {
+  slow_rows rows;
+  rows.begin();
+  rows.ask_slow(rows.to().slow_add(1'000).keyed("late").timeout(1s));
+  rows.ask_slow("late", 7);
+  rows.ask_slow("late", 8);
+  rows.ask_slow("late", 7);
+  rows.run();
+  rows.silo().time.move(2s);
+  rows.silo().here->time_changed();
+  rows.run();
+  rows.everything();
+  CHECK(rows.answer(0).starts_with("deadline_exceeded"));
+  CHECK(rows.answer(2) == was_used("late"));
+  rows.tell(rows.to().raise());
+  rows.run();
+  rows.everything();
+  CHECK(rows.answer(1) == "done");
+  CHECK(rows.answer(3) == "done");
+  CHECK(rows.totals() == 82);
+}
+
+TEST_CASE("who looks for a row when the activation ends begins on the next before who came later") {
+  slow_rows rows;
+  rows.begin();
+  rows.silo().rows->hold_commits();
+  rows.ask(rows.to().add(1'000));
+  rows.run();
+  rows.ask("new", 7);
+  rows.ask("newer", 8);
+  rows.ask(rows.to().add(1));
+  rows.run();
+  rows.silo().rows->fail_held({errc::storage_failed, "planned"});
+  rows.run();
+  rows.everything();
+  CHECK(rows.answer(0) == "storage_failed: planned");
+  CHECK(rows.answer(1) == "82");
+  CHECK(rows.answer(2) == "90");
+  CHECK(rows.answer(3) == "91");
+}
+
 TEST_CASE("a row that cannot be read is an error to who needs it, and to nobody else") {
   slow_rows rows;
   rows.begin();
@@ -276,9 +321,7 @@ void write_answers(test_silo& silo, const actor_hash& of, int count, std::uint64
   request->partition = only;
   for (int at = 0; at < count; ++at) {
     std::string value;
-    append_little(value, version);
-    append_little(value, std::uint64_t{1});
-    append_little(value, static_cast<std::uint64_t>(expires.time_since_epoch().count()));
+    runtime::detail::append_answer_head(value, {version, 1, expires});
     value += results;
     request->ops.put(
         runtime::detail::actor_row(of, runtime::detail::row_table::keyed,
@@ -287,6 +330,29 @@ void write_answers(test_silo& silo, const actor_hash& of, int count, std::uint64
   }
   silo.rows().commit(std::move(request));
   silo.settle();
+}
+
+// The root of a counter that was erased.
+void write_erased(test_silo& silo, const std::string& key) {
+  auto request = std::make_unique<write_done>();
+  request->partition = only;
+  std::string value;
+  append_little(value, std::uint64_t{1});
+  runtime::detail::append_id(value, "counter", key);
+  value += runtime::detail::erased_mark;
+  request->ops.put(
+      runtime::detail::actor_row(hash_of("counter", key), runtime::detail::row_table::root), value);
+  silo.rows().commit(std::move(request));
+  silo.settle();
+}
+
+std::size_t rows_of_actors(test_silo& silo) {
+  std::size_t count = 0;
+  REQUIRE(silo.rows().scan(only, {}, {}, SIZE_MAX, [&](const row& one) {
+    count += one.key.starts_with(runtime::detail::version_floor_row) ? 0U : 1U;
+    return true;
+  }));
+  return count;
 }
 
 // The next version of a counter's state.
@@ -314,6 +380,65 @@ TEST_CASE("no version is used again that only an answer of an earlier program ha
   }
 }
 
+TEST_CASE("an erased actor with the answers of an earlier program is loaded, and remembers them") {
+  for (const int count : {3, 100, 2'000}) {
+    CAPTURE(count);
+    counter_silo silo{make_memory_storage(1)};
+    write_erased(silo, "a");
+    write_answers(silo, hash_of("counter", "a"), count, 900, silo.clock().wall() + 1h, {});
+    for (int life = 0; life < 2; ++life) {
+      CHECK(silo.total("a") == 0);
+      CHECK(silo.call(ref<Counter>("a").add(1).keyed("theirs 2")).error().code() == errc::conflict);
+      silo.restart();
+    }
+    CHECK(next_version(silo) > 900);
+  }
+}
+
+// Method: of one of the numbers the last page that is read is empty.
+TEST_CASE("an erased actor is forgotten by the pass that finds no answer left") {
+  using runtime::detail::keyed_answers;
+  constexpr int full = keyed_answers::first_rows + keyed_answers::page_rows;
+  for (const int count : {3, 100, full, 2'000}) {
+    CAPTURE(count);
+    counter_silo silo{make_memory_storage(1)};
+    write_erased(silo, "a");
+    write_answers(silo, hash_of("counter", "a"), count, 900, silo.clock().wall() - 1h, {});
+    CHECK(silo.total("a") == 0);
+    CHECK(rows_of_actors(silo) == 0);
+  }
+}
+
+// Goal: no commit erases more than a page has, however long the one before it takes.
+TEST_CASE("pages wait for the commit of what the last one has found to be erased") {
+  counter_silo silo{make_memory_storage(1)};
+  REQUIRE(silo.call(ref<Counter>("a").add(1)));
+  silo.restart();
+  SUBCASE("while the actor is loaded") {
+    write_answers(silo, hash_of("counter", "a"), 2'000, 900, silo.clock().wall() - 1h, {});
+    silo.rows().hold_commits();
+    auto asked = silo.begin(ref<Counter>("a").get());
+    CHECK_FALSE(asked.answered());
+  }
+  SUBCASE("while it is active") {
+    for (int at = 0; at < 2'000; ++at) {
+      REQUIRE(silo.call(ref<Counter>("a").add(1).keyed(std::to_string(at))));
+    }
+    silo.stop();
+    silo.clock().move(25h);
+    silo.start();
+    silo.rows().hold_commits();
+    auto asked = silo.begin(ref<Counter>("a").get());
+    silo.advance(1s);
+  }
+  const auto before = silo.rows().commits();
+  silo.rows().release_commits();
+  silo.settle();
+  silo.advance(1s);
+  CHECK(silo.rows().commits() >= before + 3);
+  CHECK(rows_of_actors(silo) < 5);
+}
+
 TEST_CASE("an answer that cannot be read and may have the highest version keeps the actor away") {
   counter_silo silo{make_memory_storage(1)};
   REQUIRE(silo.call(ref<Counter>("a").add(1)));
@@ -329,6 +454,49 @@ TEST_CASE("an answer that cannot be read and may have the highest version keeps 
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code() == errc::storage_failed);
   CHECK(refused.error().text().find("a stored answer of counter/a cannot be read") == 0);
+}
+
+// Goal: all are found, although storage looks at few of them at a time.
+TEST_CASE("answers that are large are found, and erased when they have expired") {
+  const temporary_folder data;
+  const auto open_rows = [&data] {
+    auto rows = open_storage({.directory = data.path,
+                              .partition_count = 1,
+                              .map_bytes = std::size_t{256} << 20U,
+                              .checkpoint_interval_ms = 1});
+    REQUIRE(rows);
+    return *std::move(rows);
+  };
+  const auto note_of = [](counter_silo& silo, int at) {
+    return silo.call(ref<Counter>("a").get_note().keyed("order/" + std::to_string(at)));
+  };
+  const std::string note(100'000, 'n');
+  for (const int count : {30, 100}) {
+    CAPTURE(count);
+    {
+      counter_silo silo{open_rows()};
+      REQUIRE(silo.call(ref<Counter>("a").set_note(note)));
+      for (int at = 0; at < count; ++at) {
+        REQUIRE(note_of(silo, at));
+      }
+      REQUIRE(silo.call(ref<Counter>("a").set_note("another")));
+      const auto written = silo.rows().stats().checkpoint_transactions;
+      while (silo.rows().stats().checkpoint_transactions < written + 3) {
+        REQUIRE(silo.call(ref<Counter>("b").add(1)));
+      }
+    }
+    counter_silo silo{open_rows()};
+    for (int at = 0; at < count; ++at) {
+      REQUIRE(note_of(silo, at)->note().size() == note.size());
+    }
+    silo.advance(5s);  // the pass is over
+    CHECK(note_of(silo, count - 1)->note().size() == note.size());
+    CHECK(note_of(silo, 10'000)->note() == "another");
+    silo.advance(25h);
+    REQUIRE(silo.call(ref<Counter>("a").get()));
+    silo.advance(1min);
+    CHECK(rows_of_actors(silo) < 10);
+  }
 }
 
 // Method: the damaged answer is the only place in the files that has a certain text.
