@@ -71,6 +71,11 @@ struct proven_rows {
   std::uint64_t damaged = 0;  ///< Rows that are there and do not match their checksum.
 };
 
+/// Of values that are wanted cut no more are looked at in one scan than have so much together, and
+/// one: whoever wants their heads must not hold others up for as long as it takes to read and prove
+/// them whole. A millisecond where they are in memory, some tens where the disk has to bring them.
+constexpr std::size_t cut_scan_bytes_max = std::size_t{1} << 20U;
+
 /// A `row_range` by views.
 struct key_range {
   std::string_view prefix;
@@ -108,7 +113,8 @@ public:
   /// Calls `visit` for the rows of `range` in key order, their values uncut, until it returns
   /// false; the limit is not looked at. Requires: between `renew` and `release`.
   /// Errors: `storage_failed` for a value that does not match its checksum, unless values are
-  /// wanted cut: then it is visited as an empty one.
+  /// wanted cut: then it is visited as an empty one, and so may be any behind
+  /// `cut_scan_bytes_max`.
   virtual result<void> scan(
       partition_id partition, const key_range& range,
       const std::function<bool(std::string_view, std::string_view)>& visit) = 0;

@@ -202,10 +202,16 @@ result<void> lmdb_snapshot::scan(
     return {};  // no key is that long, or sorts behind it and shares the prefix
   }
   result<void> verdict;
+  const auto is_cut = range.value_bytes_max != SIZE_MAX;
+  std::size_t looked_at = 0;
   auto walked = walk(partition, range, [&](std::string_view key, std::string_view stored) {
     const auto row_key = key.substr(partition_bytes);
+    if (is_cut && looked_at >= cut_scan_bytes_max) {
+      return visit(row_key, {});
+    }
+    looked_at += stored.size();
     auto value = verified(key, stored, env_.directory());
-    if (!value && range.value_bytes_max != SIZE_MAX) {
+    if (!value && is_cut) {
       return visit(row_key, {});
     }
     if (!value) {

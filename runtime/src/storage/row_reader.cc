@@ -235,8 +235,12 @@ result<std::vector<row>> row_reader::rows_of(row_view& view, const result<void>&
     return error{errc::invalid_argument, "a read names a partition that does not exist"};
   }
   std::vector<row> rows;
-  for (const auto& [prefix, from, until, limit, value_bytes_max] : request.ranges) {
-    const key_range range{prefix, from, limit, until, value_bytes_max};
+  for (const auto& each : request.ranges) {
+    const key_range range{.prefix = each.prefix,
+                          .from = each.from,
+                          .limit = each.limit,
+                          .until = each.until,
+                          .value_bytes_max = each.value_bytes_max};
     if (auto read = view.read_into(rows, request.partition, range); !read) {
       return read.error();
     }

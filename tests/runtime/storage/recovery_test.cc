@@ -313,6 +313,30 @@ TEST_CASE("a damaged row keeps nobody from one whose key it only begins with") {
   CHECK(read(heads) == "b/1=one b/10= b/2=val");
 }
 
+// Goal: whoever asks for heads does not hold others up for as long as whole values take.
+TEST_CASE("of values that are wanted cut no more are looked at than make a mebibyte") {
+  const scratch_directory scratch;
+  auto options = small_options(scratch.data());
+  options.checkpoint_interval_ms = 1;
+  {
+    auto store = must_open(options);
+    for (const auto* key : {"a", "b", "c", "d", "e", "f"}) {
+      REQUIRE(commit_now(*store, 1, put_row(key, std::string(400'000, 'v'))));
+    }
+    commit_until(*store, [&] { return store->stats().checkpoint_transactions >= 8; });
+  }
+  auto store = must_open(options);
+  row_range heads;
+  heads.until = "g";
+  heads.value_bytes_max = 1;
+  const auto read = [&] { return rows_text(read_now(*store, 1, std::vector{heads})); };
+  CHECK(read() == "a=v b=v c=v d= e= f=");
+  heads.from = "d";
+  CHECK(read() == "d=v e=v f=v");
+  heads.value_bytes_max = SIZE_MAX;
+  CHECK(read_now(*store, 1, std::vector{heads})->at(2).value.size() == 400'000);
+}
+
 TEST_CASE("a journal entry that changed on the disk keeps the directory from opening") {
   const scratch_directory scratch;
   auto options = small_options(scratch.data());
