@@ -123,8 +123,8 @@ struct row_range {
   std::string from;              ///< Keys before this one are not asked for.
   std::string until;             ///< Nor is this one, or those behind it; empty: no such bound.
   std::size_t limit = SIZE_MAX;  ///< The first rows, at most so many.
-  /// Longer values come cut to this. With any but the default a row that does not match its
-  /// checksum comes with an empty value, so that it hides none of the others.
+  /// Longer values come cut to this. With any but the default a row that fails its checksum comes
+  /// with an empty value and hides no other; so may each behind a mebibyte of whole values.
   std::size_t value_bytes_max = SIZE_MAX;
 
   /// The one row of that key: no other is looked at, be it damaged.
