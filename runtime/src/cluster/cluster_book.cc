@@ -112,6 +112,10 @@ bool cluster_book::takes_calls(const silo_row& row) const {
   return is_server && row.state != silo_state::joining && is_alive(row);
 }
 
+bool cluster_book::may_hold_copies(const silo_row& row) const {
+  return row.roles.state && row.state != silo_state::joining && is_alive(row);
+}
+
 // Who was started again since does not lead by the record, and may have lost what it had.
 bool cluster_book::leads_still(const stored_partition& record) const {
   const auto* row = find(primary_of(record));
@@ -126,6 +130,7 @@ const silo_row* cluster_book::find(std::string_view silo) const {
 // --- inputs --------------------------------------------------------------------------------------
 
 void cluster_book::read(const coordination_view& view, steady_time now, cluster_effects& effects) {
+  const bool is_first = revision_ == 0;
   take_silos(view.silos, now, effects);
   set_changes changes;
   for (const auto& each : view.partitions) {
@@ -134,6 +139,9 @@ void cluster_book::read(const coordination_view& view, steady_time now, cluster_
     }
   }
   tell(changes, effects);
+  if (is_first) {
+    await_members(now);
+  }
   revision_ = std::max(revision_, view.revision);
   const auto* self = find(settings_.silo);
   effects.expelled =
@@ -159,9 +167,6 @@ void cluster_book::take_silos(const std::vector<silo_row>& rows, steady_time now
     }
     if (was == before.end() || was->second.incarnation != row.incarnation ||
         was->second.state != row.state) {
-      if (is_alive(row)) {
-        awaited_.erase(name);
-      }
       effects.log.push_back("silo is " + std::string{to_string(row.state)} + named(row) +
                             " address=" + row.address);
     }
@@ -174,8 +179,8 @@ void cluster_book::take_silos(const std::vector<silo_row>& rows, steady_time now
                             (row.state == silo_state::draining ? "it has left"
                              : is_alive(row)                   ? "its session has ended"
                                                                : "its process has ended"));
-      if (known == nullptr) {
-        await(row, now);
+      if (is_alive(row)) {
+        note_absence(row, now);
       }
       dead_.erase(name);
       unready_.erase(name);
@@ -349,7 +354,7 @@ void cluster_book::died(const std::string& silo, std::uint64_t incarnation, stea
     return;
   }
   dead_[silo] = incarnation;
-  await(*row, now);
+  note_absence(*row, now);
   effects.log.push_back("silo is dead" + named(*row) + " why=its process has ended");
   rank();
   place(effects);
@@ -360,30 +365,78 @@ void cluster_book::died(const std::string& silo, std::uint64_t incarnation, stea
 // --- what follows --------------------------------------------------------------------------------
 
 // Most silos that die are back soon, and then lack little. Who has left is not expected.
-void cluster_book::await(const silo_row& row, steady_time now) {
-  if (row.roles.state && row.state == silo_state::active && row.name != settings_.silo) {
-    awaited_.try_emplace(row.name, absence{row.zone, now + settings_.replace_after});
+void cluster_book::note_absence(const silo_row& row, steady_time now) {
+  if (row.roles.state && row.state != silo_state::joining && row.name != settings_.silo) {
+    const bool is_awaited = row.state == silo_state::active;
+    absent_.try_emplace(row.name, absence{row.zone, is_awaited, now + settings_.replace_after});
   }
 }
 
-// Where copies of a partition belong. Where writes are refused for want of one, nobody is awaited.
+// After all silos were without power the first to be back would share everything among themselves.
+void cluster_book::await_members(steady_time now) {
+  for (auto& each : partitions_) {
+    for (const auto& copy : each.record.in_sync) {
+      if (find(copy.silo) == nullptr) {
+        each.missing.push_back(copy.silo);
+        absent_.try_emplace(copy.silo, absence{{}, true, now + settings_.replace_after});
+      }
+    }
+  }
+  rank();
+}
+
+bool cluster_book::is_awaited(std::string_view silo) const {
+  const auto found = absent_.find(silo);
+  return found != absent_.end() && found->second.is_awaited;
+}
+
+// Writes are refused for want of a copy, or will be once those have gone that are about to.
+bool cluster_book::is_short(const entry& one) const {
+  const auto& members = one.record.in_sync;
+  const auto stays = [this](const placed_copy& each) {
+    const auto* row = find(each.silo);
+    return each.silo == settings_.silo
+               ? presence_ == presence::active
+               : row != nullptr && row->state == silo_state::active && is_alive(*row);
+  };
+  return static_cast<std::size_t>(std::count_if(members.begin(), members.end(), stays)) <
+         one.record.in_sync_min;
+}
+
+// Where copies of a partition belong. Where a set is short nobody is awaited.
 const std::vector<std::string>& cluster_book::placed(const entry& one) const {
-  const bool is_short = one.record.in_sync.size() < one.record.in_sync_min;
-  return is_short || one.holders.empty() ? one.ranked : one.holders;
+  return is_short(one) ? one.ranked : one.holders;
 }
 
 // Whoever drains keeps what it has, and is asked for nothing more.
 void cluster_book::rank() {
+  std::erase_if(absent_, [this](const auto& each) {
+    const auto* row = find(each.first);
+    return row != nullptr && may_hold_copies(*row);
+  });
   std::vector<candidate> silos;
   for (const auto& [name, row] : silos_) {
-    if (row.roles.state && row.state != silo_state::joining && is_alive(row)) {
+    if (may_hold_copies(row)) {
       silos.push_back({name, row.zone});
     }
   }
   auto holders = silos;
-  for (const auto& [name, absent] : awaited_) {
-    holders.push_back({name, absent.zone});
+  bool counts_zones = true;  // for both alike
+  for (const auto& [name, absent] : absent_) {
+    counts_zones = counts_zones && absent.zone != "";
+    if (absent.is_awaited && absent.zone) {
+      holders.push_back({name, *absent.zone});
+    }
   }
+  if (!counts_zones) {
+    for (auto* all : {&silos, &holders}) {
+      std::for_each(all->begin(), all->end(), [](candidate& each) { each.zone.clear(); });
+    }
+  }
+  const auto is_unknown = [this](const std::string& name) {
+    const auto found = absent_.find(name);
+    return found != absent_.end() && !found->second.zone;
+  };
   const auto is_ready = [this](const std::string& name) { return !unready_.contains(name); };
   const auto may_lead = [&](const std::string& name) {
     const bool is_active = presence_ == presence::active;
@@ -393,8 +446,10 @@ void cluster_book::rank() {
   };
   for (auto& each : partitions_) {
     each.ranked = ranked_for(each.record.partition, silos);
-    each.holders.clear();
-    if (!awaited_.empty()) {
+    each.holders = each.ranked;
+    if (std::any_of(each.missing.begin(), each.missing.end(), is_unknown)) {
+      each.holders.clear();  // whose place it is cannot be told
+    } else if (holders.size() > silos.size()) {
       each.holders = ranked_for(each.record.partition, holders);
     }
     each.leaders.clear();
@@ -527,7 +582,7 @@ void cluster_book::tick(steady_time now, cluster_effects& effects) {
   if (std::erase_if(unready_, [&](const auto& each) { return each.second <= now; }) != 0) {
     rank();
   }
-  if (std::erase_if(awaited_, [&](const auto& each) { return each.second.until <= now; }) != 0) {
+  if (std::erase_if(absent_, [&](const auto& each) { return each.second.until <= now; }) != 0) {
     rank();
     place(effects);
   }
@@ -567,14 +622,20 @@ void cluster_book::tick(steady_time now, cluster_effects& effects) {
   move_copies(now, effects);
 }
 
-// Rows have to be sent for each: some at a time, and one of a partition.
+// Rows have to be sent for each: some at a time, and one of a partition. A silo that keeps its
+// place is not there to take the copy, and nobody else is placed.
 void cluster_book::move_copies(steady_time now, cluster_effects& effects) {
   std::size_t moving = 0;
   for (auto& each : partitions_) {
+    const auto& ranked = placed(each);
+    const auto first = std::min(settings_.copies, ranked.size());
     const bool may = each.led_epoch != 0 && each.record.epoch == each.led_epoch &&
                      each.record.state == partition_state::active && presence_ == presence::active;
+    const bool are_there =
+        std::none_of(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(first),
+                     [this](const std::string& silo) { return is_awaited(silo); });
     const auto leaving =
-        may ? to_move_off(each.ranked, settings_.copies, each.record) : std::string_view{};
+        may && are_there ? to_move_off(ranked, settings_.copies, each.record) : std::string_view{};
     if (leaving != each.leaving) {
       each.leaving = leaving;
       each.leaving_since = now;

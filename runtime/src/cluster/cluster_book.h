@@ -139,8 +139,9 @@ private:
   struct entry {
     stored_partition record;           // version 0: none is known
     std::vector<std::string> ranked;   // those that may have copies
-    std::vector<std::string> holders;  // the same, and who is awaited; empty: nobody is
-    std::vector<std::string> leaders;  // of these, those that may be asked to lead
+    std::vector<std::string> holders;  // the same, and who is awaited
+    std::vector<std::string> leaders;  // of `ranked`, those that may be asked to lead
+    std::vector<std::string> missing;  // members that were not there when this silo started
     std::uint64_t led_epoch = 0;       // here; 0: it is not
     bool is_here = false;              // should have a copy here
     bool is_stranded = false;          // and that was told
@@ -158,6 +159,13 @@ private:
     std::optional<steady_time> asked_at;  // to be founded, or handed over
     std::optional<steady_time> leaderless_since;
   };
+  // A silo that is not in. Until then its zone counts as if it were, so that copies do not move to
+  // and fro.
+  struct absence {
+    std::optional<std::string> zone;  // nothing: not known
+    bool is_awaited = false;          // it died, and may be back with its copies
+    steady_time until;
+  };
   // Partitions whose sets have changed in the same way, by what is said of them.
   using set_changes = std::map<std::string, std::vector<partition_id>>;
 
@@ -167,8 +175,11 @@ private:
                     set_changes& changes);
   static void tell(const set_changes& changes, cluster_effects& effects);
   void tell_single_copies(cluster_effects& effects);
-  void await(const silo_row& row, steady_time now);
+  void note_absence(const silo_row& row, steady_time now);
+  void await_members(steady_time now);
   void rank();
+  [[nodiscard]] bool is_short(const entry& one) const;
+  [[nodiscard]] bool is_awaited(std::string_view silo) const;
   [[nodiscard]] const std::vector<std::string>& placed(const entry& one) const;
   void note_hand_over(entry& led, bool has_failed, steady_time now, cluster_effects& effects);
   void place(cluster_effects& effects);
@@ -184,17 +195,14 @@ private:
   [[nodiscard]] static bool is_between(const entry& one, steady_time now);
   void move_copies(steady_time now, cluster_effects& effects);
   [[nodiscard]] bool takes_calls(const silo_row& row) const;
+  [[nodiscard]] bool may_hold_copies(const silo_row& row) const;
   [[nodiscard]] bool is_alive(const silo_row& row) const;
 
   const cluster_book_settings settings_;
   std::uint64_t revision_ = 0;
   std::map<std::string, silo_row, std::less<>> silos_;
   std::map<std::string, std::uint64_t> dead_;  // lives proven to be over, by name
-  struct absence {
-    std::string zone;
-    steady_time until;
-  };
-  std::map<std::string, absence, std::less<>> awaited_;  // died, and may come back with its copies
+  std::map<std::string, absence, std::less<>> absent_;
   std::map<std::string, steady_time, std::less<>> unready_;  // have not taken over; until when
   std::vector<entry> partitions_;
   presence presence_ = presence::active;

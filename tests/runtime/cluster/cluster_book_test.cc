@@ -14,6 +14,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::uint16_t count = 16;
+constexpr std::uint16_t plenty = 256;
 constexpr steady_time start{1h};
 
 silo_row row(const std::string& name, std::uint64_t incarnation = 1,
@@ -63,14 +64,23 @@ struct reader {
 };
 
 // A partition for which silos are ranked so.
-std::uint16_t ranked_as(const std::vector<std::string>& silos) {
-  for (std::uint16_t index = 0; index < count; ++index) {
+std::uint16_t ranked_as(const std::vector<std::string>& silos, std::uint16_t of = count) {
+  for (std::uint16_t index = 0; index < of; ++index) {
     if (ranked_for(partition_id{index}, testing::plain(silos)) == silos) {
       return index;
     }
   }
   FAIL("no partition is ranked so");
   return 0;
+}
+
+// Whether a copy should be here from now on, if that has changed.
+std::optional<bool> placed_here(const cluster_effects& effects, std::uint16_t partition) {
+  const auto& all = effects.placed_copies;
+  const auto found = std::find_if(all.begin(), all.end(), [&](const auto& each) {
+    return each.partition == partition_id{partition};
+  });
+  return found == all.end() ? std::optional<bool>{} : std::optional{found->here};
 }
 
 std::string primary(const cluster_book& book, std::uint16_t partition) {
@@ -737,13 +747,7 @@ TEST_CASE("the copies of a silo that died are made elsewhere once it has been aw
   reader read{book};
   const auto both = record(wanted, 1, 1, {"a", "b"});
   read({row("a", 1), row("b", 2), row("c", 1)}, {both});
-  const auto is_here = [&](const cluster_effects& effects) {
-    const auto& placed = effects.placed_copies;
-    const auto found = std::find_if(placed.begin(), placed.end(), [&](const auto& each) {
-      return each.partition == partition_id{wanted};
-    });
-    return found == placed.end() ? std::optional<bool>{} : std::optional{found->here};
-  };
+  const auto is_here = [&](const cluster_effects& effects) { return placed_here(effects, wanted); };
   const auto alone = record(wanted, 2, 1, {"a"});
   cluster_effects effects;
 
@@ -772,6 +776,32 @@ TEST_CASE("the copies of a silo that died are made elsewhere once it has been aw
     book.tick(start + 12min - 1ns, effects);
     CHECK_FALSE(is_here(effects));
   }
+  SUBCASE("it joins before anybody has seen it go") {
+    const auto joining = row("b", 3, silo_state::joining);
+    CHECK_FALSE(is_here(read({row("a", 1), joining, row("c", 1)}, {alone})));
+    CHECK_FALSE(is_here(read({row("a", 1), row("b", 3), row("c", 1)}, {}, start + 1min)));
+  }
+  SUBCASE("it joins") {
+    read({row("a", 1), row("c", 1)}, {alone});
+    const auto joining = row("b", 3, silo_state::joining);
+    CHECK_FALSE(is_here(read({row("a", 1), joining, row("c", 1)}, {}, start + 1min)));
+    SUBCASE("and is there") {
+      effects = read({row("a", 1), row("b", 3), row("c", 1)}, {}, start + 2min);
+      book.tick(start + 9min, effects);
+      CHECK_FALSE(is_here(effects));
+    }
+    SUBCASE("and dies again, and again") {
+      book.died("b", 3, start + 2min, effects);
+      CHECK_FALSE(is_here(effects));
+      CHECK_FALSE(is_here(read({row("a", 1), row("c", 1)}, {}, start + 2min)));
+      const auto again = row("b", 4, silo_state::joining);
+      effects = read({row("a", 1), again, row("c", 1)}, {}, start + 3min);
+      book.tick(start + 5min - 1ns, effects);
+      CHECK_FALSE(is_here(effects));
+      book.tick(start + 5min, effects);
+      CHECK(is_here(effects) == true);
+    }
+  }
   SUBCASE("it has left") {
     read({row("a", 1), row("b", 2, silo_state::draining), row("c", 1)});
     CHECK(is_here(read({row("a", 1), row("c", 1)}, {alone})) == true);
@@ -780,6 +810,110 @@ TEST_CASE("the copies of a silo that died are made elsewhere once it has been aw
     auto refused = alone;
     refused.in_sync_min = 2;
     CHECK(is_here(read({row("a", 1), row("c", 1)}, {refused})) == true);
+  }
+}
+
+// Method: of a, b, c and d, which are ranked so, the first two have all, c died, and one more goes.
+TEST_CASE("who stops is followed by a copy in the place of a silo that is awaited") {
+  const auto wanted = ranked_as({"a", "b", "c", "d"}, plenty);
+  auto both = record(wanted, 1, 1, {"a", "b"});
+  both.in_sync_min = 2;
+  const auto draining = row("b", 1, silo_state::draining);
+  cluster_effects told;
+
+  cluster_book spare{{"d", 1, plenty, 3, true, 5s}};
+  reader read_spare{spare};
+  CHECK_FALSE(placed_here(read_spare({row("a"), row("b"), row("c"), row("d")}, {both}), wanted));
+  CHECK_FALSE(placed_here(read_spare({row("a"), row("b"), row("d")}), wanted));
+  CHECK(placed_here(read_spare({row("a"), draining, row("d")}), wanted) == true);
+
+  cluster_book own{{"b", 1, plenty, 3, true, 5s}};
+  reader read{own};
+  read({row("a"), row("b"), row("c"), row("d")}, {both});
+  own.died("c", 1, start, told);
+  own.take_part(presence::leaving, start + 5s);
+  CHECK_FALSE(own.has_drained());  // though the others have not heard of it yet
+  auto three = record(wanted, 2, 1, {"a", "b", "d"});
+  three.in_sync_min = 2;
+  read({row("a"), draining, row("d")}, {three});
+  CHECK(own.has_drained());
+}
+
+// Method: of a, b, c and d, which are ranked so, a and d have the two copies; b died.
+TEST_CASE("no copy moves to a silo that is not there") {
+  const auto wanted = ranked_as({"a", "b", "c", "d"}, plenty);
+  cluster_book book{{"a", 1, plenty, 2, true, 5s}};
+  reader read{book};
+  cluster_effects told;
+  read({row("a"), row("b"), row("c"), row("d")}, {record(wanted, 1, 1, {"a", "d"})});
+  book.leads(partition_id{wanted}, 1, start, told);
+  book.died("b", 1, start, told);
+  const auto moved = [&](steady_time now) {
+    cluster_effects ticked;
+    book.tick(now, ticked);
+    return ticked.moves.size();
+  };
+  CHECK(moved(start + 1s) == 0);
+  CHECK(moved(start + 7s) == 0);
+  CHECK(moved(start + 5min) == 0);
+  CHECK(moved(start + 5min + 5s) == 1);  // to c
+}
+
+// Goal: copies do not move to other zones and back while the last silo that names none is started
+// again. Method: b is the last of the ranking, and the only silo of its zone.
+TEST_CASE("zones count once the last silo that named none was away for long, or names one") {
+  const auto wanted = ranked_as({"a", "c", "b"});
+  const auto in_zone = [](const std::string& name, const std::string& zone) {
+    auto made = row(name);
+    made.zone = zone;
+    return made;
+  };
+  const std::vector<silo_row> named{in_zone("a", "x"), in_zone("b", "y"), in_zone("c", "x")};
+  const auto and_also = [&](const silo_row& one) {
+    auto all = named;
+    all.push_back(one);
+    return all;
+  };
+  auto book = book_of("b");
+  reader read{book};
+  CHECK_FALSE(placed_here(read(and_also(row("u")), {record(wanted, 1, 1, {"a", "c"})}), wanted));
+  CHECK_FALSE(placed_here(read(and_also(row("u", 1, silo_state::draining))), wanted));
+  auto told = read(named);
+  book.tick(start + 5min - 1ns, told);
+  CHECK_FALSE(placed_here(told, wanted));
+  SUBCASE("it was away for long") {
+    book.tick(start + 5min, told);
+  }
+  SUBCASE("it names one") {
+    told = read(and_also(in_zone("u", "x")), {}, start + 4min);
+  }
+  CHECK(placed_here(told, wanted) == true);
+}
+
+// Goal: after all silos were without power the first to be back do not share what the others have.
+// Method: a, b and c have copies; c is the last to be back.
+TEST_CASE("members that are not there when a silo starts are awaited, like those that die") {
+  const auto wanted = ranked_as({"a", "b", "c", "d"}, plenty);
+  const auto is_here = [&](const cluster_effects& told) {
+    return placed_here(told, wanted) == true;
+  };
+  cluster_book book{{"d", 1, plenty, 3, true, 5s}};
+  reader read{book};
+  auto all = record(wanted, 1, 1, {"a", "b", "c"});
+  all.in_sync_min = 2;
+  SUBCASE("for as long") {
+    auto told = read({row("a"), row("b"), row("d")}, {all});
+    CHECK_FALSE(is_here(told));
+    auto pair = record(wanted, 2, 1, {"a", "b"});
+    pair.in_sync_min = 2;
+    told = read({row("a"), row("b"), row("d")}, {pair});
+    book.tick(start + 5min - 1ns, told);
+    CHECK_FALSE(is_here(told));
+    book.tick(start + 5min, told);
+    CHECK(is_here(told));
+  }
+  SUBCASE("but where nothing can be written without") {
+    CHECK(is_here(read({row("a"), row("d")}, {all})));
   }
 }
 
