@@ -44,7 +44,9 @@ void replica::tick_leading(steady_time now, replica_effects& effects) {
   } else if (!short_since_) {
     short_since_ = now;
   }
-  effects.wants_copy = short_since_ && now >= *short_since_ + settings_.replace_after;
+  const auto patience =
+      settings_.replace_after + (set_.has_minimum() ? settings_.await_for : duration{});
+  effects.wants_copy = short_since_ && now >= *short_since_ + patience;
   if (successor_ && committed_ == log_.tail().seq) {
     release(*std::exchange(successor_, {}), now, effects);
   }
@@ -92,8 +94,9 @@ void replica::help_learners(steady_time now, replica_effects& effects) {
   const auto is_joining = [&](const peer& each) {
     return each.required_from && !set_.counts(each.copy);
   };
-  // A copy that has told nothing in this epoch does not follow it yet.
-  const auto recent = std::max<std::uint64_t>(1, peers_.tail_at(now - settings_.beacon_interval));
+  // A copy that has told nothing in this epoch does not follow it yet. Entries may have been on
+  // their way to it for half of the time in which a member has to have them: it shares its lane.
+  const auto recent = std::max<std::uint64_t>(1, peers_.tail_at(now - settings_.eject_after / 2));
   peer* next = nullptr;
   for (auto& each : peers) {
     if (contains(record().in_sync, each.copy)) {
@@ -218,6 +221,7 @@ void replica::send_range(const replica_effects::range_read& wanted, std::string 
   if (wanted.first.empty()) {
     to->start_over();  // other rows take the place of those that it had
     to->snapshot_bytes = 0;
+    to->kept_from = 0;
   }
   to->snapshot_base = base.seq;
   to->snapshot_bytes += rows.size();

@@ -30,12 +30,13 @@ struct replica_settings {
   duration floor_interval = std::chrono::seconds{30};
   /// How old the record gets that a copy knows: news of it may be lost.
   duration read_interval = std::chrono::seconds{30};
-  /// A partition that has too few copies for so long wants another one elsewhere.
+  /// A partition that has too few copies for so long wants another one elsewhere; while it can be
+  /// written, later by `await_for`, in which a silo that died may be back.
   duration replace_after = std::chrono::minutes{5};
-  /// What of the log is kept for a copy that has been sent rows and does not keep up, or as much as
-  /// these rows had, if that is more: then it is sent them anew. As much as may wait for the others
-  /// before clients are held back (`storage_options::backlog_bytes_max`); an entry takes 26 bytes
-  /// of memory beside its place in the journal.
+  duration await_for{};
+  /// What of the committed log is kept for a copy that has been sent rows and does not keep up, or
+  /// as much as these rows had, if that is more: then it is sent them anew. As much as may wait for
+  /// the others before clients are held back (`storage_options::backlog_bytes_max`).
   std::size_t learner_log_bytes_max = std::size_t{64} << 20U;
   /// After that long without an answer a request, to the store or to a copy, is made once more.
   duration retry_interval = std::chrono::milliseconds{500};

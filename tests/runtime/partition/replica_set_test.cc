@@ -205,6 +205,17 @@ TEST_CASE("the log that is kept for a copy that does not keep up has a bound") {
     write(4);
     CHECK(primary.replica.forgettable() == 11);
   }
+  SUBCASE("of what is committed") {
+    send_rows({}, "", 10);
+    for (int count = 0; count < 5; ++count) {
+      primary.append("not yet flushed");
+    }
+    primary.tick(after(50));
+    CHECK(primary.replica.forgettable() == 6);
+    primary.effects.clear();
+    send_rows(base, "next", 10);
+    CHECK(primary.sent<range_message>());
+  }
   SUBCASE("or as much as the rows that would be sent anew") {
     send_rows({}, "", 4 * entry_bytes);
     send_rows(base, "next", entry_bytes);
@@ -510,6 +521,49 @@ TEST_CASE("a copy that left the set twice in a while stays out for longer and lo
   CHECK_FALSE(book.may_join(b, after(330999)));
   CHECK(book.may_join(b, after(331000)));
   CHECK(book.may_join(b, after(631000)));  // all is forgotten
+}
+
+// Goal: a slow link keeps no copy out for as long as there are writes. Method: an entry is written
+// after 700 ms, and the copy acknowledges those before it.
+TEST_CASE("a copy is as far as it has to be with half of what a member may lack") {
+  learning both;
+  auto& primary = both.primary;
+  pass(primary, 50, 650);
+  primary.append("on its way");
+  primary.flush();
+  primary.effects.shipments.pop_back();
+  const auto is_compared_at = [&](std::int64_t at) {
+    pass(primary, 700, at - 50);
+    primary.effects.messages.clear();
+    both.exchange(at);
+    primary.tick(after(at));
+    return primary.sent<compare_message>().has_value();
+  };
+  SUBCASE("before that") {
+    CHECK(is_compared_at(1250));
+  }
+  SUBCASE("after that") {
+    CHECK_FALSE(is_compared_at(1300));
+  }
+}
+
+TEST_CASE("a silo that may be back is waited for while there are copies enough to write") {
+  const auto asks_at = [](std::size_t in_sync_min) {
+    auto settings = settings_of(a, 3);
+    settings.await_for = std::chrono::minutes{5};
+    copy primary{a, partition_log{p0}, settings};
+    primary.lead({a}, in_sync_min);
+    primary.flush();
+    for (std::int64_t at = 1000;; at += 1000) {
+      primary.tick(after(at));
+      if (primary.effects.wants_copy || at > 900'000 ||
+          primary.replica.role() == replica_role::backup) {
+        return at;
+      }
+    }
+  };
+  CHECK(asks_at(1) == 601'000);
+  CHECK(asks_at(2) == 301'000);
 }
 
 TEST_CASE("a partition that has too few copies for long asks for another one") {
