@@ -88,6 +88,12 @@ void cluster_node::link_down(const std::string& silo) {
   tell(link_news{silo});
 }
 
+void cluster_node::session_ended(const std::string& silo) {
+  if (side_ != nullptr) {
+    side_->session_ended(silo);
+  }
+}
+
 void cluster_node::replica_frame(const std::string& silo, std::string frame) {
   if (side_ != nullptr && !silo.starts_with('@')) {  // no gateway has copies
     side_->receive(silo, std::move(frame));

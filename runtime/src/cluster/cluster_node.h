@@ -127,6 +127,7 @@ private:
   // As links tell, on the link thread.
   void link_up(const std::string& silo, std::uint64_t incarnation) override;
   void link_down(const std::string& silo) override;
+  void session_ended(const std::string& silo) override;
   void replica_frame(const std::string& silo, std::string frame) override;
 
   // Joining.

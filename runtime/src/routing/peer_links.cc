@@ -161,6 +161,9 @@ void peer_links::session_ended(const std::shared_ptr<peer_link>& link, std::uint
     const std::lock_guard lock{mutex_};
     peers_.erase(name);
   }
+  if (watch_ != nullptr) {
+    watch_->session_ended(name);
+  }
   routes_.lost(name);
 }
 

@@ -25,6 +25,8 @@ public:
   virtual void link_up(const std::string& silo, std::uint64_t incarnation) = 0;
   /// It does not, or an attempt to connect it has failed.
   virtual void link_down(const std::string& silo) = 0;
+  /// What was sent may not have arrived, and is not sent again.
+  virtual void session_ended(const std::string& silo) = 0;
   /// A message of the kind `replica` of a silo has come.
   virtual void replica_frame(const std::string& silo, std::string frame) = 0;
 };

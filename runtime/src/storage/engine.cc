@@ -107,6 +107,9 @@ public:
         },
         bytes);
   }
+  void session_ended(const std::string& silo) override {
+    writer_->post([=](replica_driver& copies, steady_time) { copies.session_ended(silo); });
+  }
   void learn(partition_id partition, partition_record record) override {
     writer_->post([partition, record = std::move(record)](replica_driver& copies, steady_time now) {
       copies.learn(partition, record, now);

@@ -40,7 +40,7 @@ replica_driver::replica_driver(const replica_driver_parts& parts, replication_ho
   settings_.silo = settings.silo;
   settings_.life = settings.incarnation << life_shift;
   settings_.copies = settings.copies;
-  settings_.replace_after += settings.replace_after;  // by then another silo should have made one
+  settings_.await_for = settings.replace_after;
   auto snapshot = parts_.rows.open_snapshot();
   if (!snapshot) {
     storage_lost(snapshot.error().text());
@@ -103,6 +103,10 @@ void replica_driver::tell_unread(const std::string& silo, const error& why, stea
   }
 }
 
+void replica_driver::session_ended(const std::string& silo) {
+  catch_up_.erase(silo);  // who lacks something says so
+}
+
 void replica_driver::learn(partition_id partition, const partition_record& record,
                            steady_time now) {
   if (has_left_) {
@@ -140,6 +144,9 @@ void replica_driver::found(partition_id partition) {
 void replica_driver::silo_died(const std::string& silo, std::uint64_t incarnation, bool is_proven,
                                steady_time now) {
   now_ = now;
+  if (!is_proven) {
+    session_ended(silo);
+  }
   for (std::uint16_t index = 0; index < parts_.copies.size(); ++index) {
     const partition_id partition{index};
     auto& copy = copy_of(partition);
@@ -277,6 +284,9 @@ void replica_driver::carry_out(partition_id partition) {
     host_.set_aside(partition, copy_of(partition).state().id, *why);
   }
   for (auto& each : std::exchange(wanted.messages, {})) {
+    if (std::holds_alternative<discard_message>(each.message)) {
+      forget({partition, each.to});
+    }
     queue(partition, each.to, std::move(each.message));
   }
   for (const auto& each : std::exchange(wanted.shipments, {})) {
@@ -364,6 +374,11 @@ void replica_driver::tell_followed(partition_id partition) {
 
 void replica_driver::lose(partition_id partition) {
   auto& own = at(partition);
+  for (auto& [silo, queues] : catch_up_) {
+    for (auto& queue : queues) {
+      queue.forget(partition, now_);
+    }
+  }
   parts_.leases[static_cast<std::size_t>(partition)].set(0, {});
   own.wants_barrier = false;
   own.digest_at.reset();

@@ -74,6 +74,7 @@ public:
   // Inputs: see `replication`. Each is carried out before it returns, but for the disk.
   void host(partition_id partition, bool wanted);
   void receive(const std::string& silo, std::string_view frame, steady_time now);
+  void session_ended(const std::string& silo);
   void learn(partition_id partition, const partition_record& record, steady_time now);
   void found(partition_id partition);
   void silo_died(const std::string& silo, std::uint64_t incarnation, bool is_proven,
@@ -180,8 +181,11 @@ private:
   void queue(partition_id partition, const placed_copy& to, replica_message message);
   void ship(partition_id partition, const replica_effects::shipment& what);
   void note_progress(partition_id partition, const replica_message& message);
+  // Null if this silo does not lead the partition, or knows no such copy.
+  [[nodiscard]] const peer* peer_at(partition_id partition, const placed_copy& copy);
   // In the lane of its own, if nobody waits for the copy.
   [[nodiscard]] replica_lane lane_of(partition_id partition, const placed_copy& copy);
+  void forget(const catch_up_queue::place& whom);
   [[nodiscard]] catch_up_queue& queue_of(const std::string& silo, replica_lane lane);
   void take_turn(catch_up_queue& of, const catch_up_queue::turn& turn, replica_lane lane);
   struct sent_entries {
@@ -193,8 +197,7 @@ private:
                             replica_lane lane, std::size_t bytes_max);
 
   // Snapshots: replica_rows.cc.
-  // How many bytes were sent.
-  std::size_t send_range(partition_id partition, const replica_effects::range_read& wanted);
+  void send_range(catch_up_queue& of, const catch_up_queue::turn& turn);
   void cannot_copy(partition_id partition, const error& why);
   [[nodiscard]] std::vector<partition_id> take_rows(steady_time now);
   [[nodiscard]] bool rows_may_come(steady_time now) const;

@@ -33,11 +33,12 @@ void expect_full(const error& why) {
 // --- rows out ------------------------------------------------------------------------------------
 
 // Nothing is committed meanwhile: the view is that of what is applied.
-std::size_t replica_driver::send_range(partition_id partition,
-                                       const replica_effects::range_read& wanted) {
+void replica_driver::send_range(catch_up_queue& of, const catch_up_queue::turn& turn) {
+  const auto partition = turn.to.partition;
+  const auto& wanted = *turn.rows;
   auto& own = at(partition);
   if (!parts_.proof.is_done()) {
-    return 0;  // nobody waits for that on this thread: the copy asks again
+    return;  // nobody waits for that on this thread: the copy asks again
   }
   row_view view{parts_.recent, *snapshot_};
   if (auto opened = view.open(); !opened) {
@@ -60,16 +61,17 @@ std::size_t replica_driver::send_range(partition_id partition,
       });
   view.close();
   if (!read && read.error().code() != errc::too_large) {
-    cannot_copy(partition, read.error());
-    return 0;
+    return cannot_copy(partition, read.error());
   }
   copy_of(partition).send_range(wanted, rows.encoded(), next, parts_.copies.applied(partition),
                                 own.effects);
-  const bool is_sent = !own.effects.messages.empty();
   for (auto& each : std::exchange(own.effects.messages, {})) {
+    if (const auto* range = std::get_if<range_message>(&each.message)) {
+      const auto through = range->next.empty() ? range->base.seq : catch_up_queue::next_request;
+      of.sent(turn, through, range->rows.size(), now_);
+    }
     queue(partition, each.to, std::move(each.message));
   }
-  return is_sent ? rows.encoded().size() + 1 : 0;
 }
 
 // A row is damaged: whoever else has all of it leads instead, and gives its rows. Where nobody else

@@ -14,6 +14,8 @@ constexpr std::size_t frame_items_max = 4096;
 // What is larger has a frame for itself, which is as large as a commit may be.
 constexpr std::size_t frame_bytes_max = std::size_t{1} << 20U;
 constexpr std::size_t item_overhead_bytes = 256;  // at most, without the payload
+// As a link keeps what it could not send while it connects again.
+constexpr duration lost_after = std::chrono::seconds{10};
 
 std::size_t bytes_of(const replica_message& message) {
   if (const auto* prepare = std::get_if<prepare_message>(&message)) {
@@ -33,31 +35,46 @@ void replica_driver::queue(partition_id partition, const placed_copy& to, replic
   box[to.silo].push_back({partition, to.id, std::move(message)});
 }
 
-replica_lane replica_driver::lane_of(partition_id partition, const placed_copy& copy) {
+const peer* replica_driver::peer_at(partition_id partition, const placed_copy& copy) {
   const auto& peers = copy_of(partition).peers().all();
   const auto found = std::find_if(peers.begin(), peers.end(),
                                   [&](const peer& each) { return is_same(each.copy, copy); });
-  const bool is_waited_for = found != peers.end() && (found->counts || found->may_lead);
+  return found != peers.end() ? &*found : nullptr;
+}
+
+replica_lane replica_driver::lane_of(partition_id partition, const placed_copy& copy) {
+  const auto* const there = peer_at(partition, copy);
+  const bool is_waited_for = there != nullptr && (there->counts || there->may_lead);
   return is_waited_for ? replica_lane::system : replica_lane::bulk;
 }
 
 catch_up_queue& replica_driver::queue_of(const std::string& silo, replica_lane lane) {
-  const catch_up_queue none{2 * settings_.retry_interval};
+  const catch_up_queue none{lost_after};
   const auto found = catch_up_.try_emplace(silo, std::array{none, none}).first;
   return found->second[lane == replica_lane::system ? 0 : 1];
 }
 
-// What is being written now goes out at once, unless something before it waits.
+void replica_driver::forget(const catch_up_queue::place& whom) {
+  for (const auto lane : {replica_lane::system, replica_lane::bulk}) {
+    queue_of(whom.copy.silo, lane).forget(whom, now_);
+  }
+}
+
+// What is being written now, and commits wait for, goes out at once, unless something before it
+// waits.
 void replica_driver::ship(partition_id partition, const replica_effects::shipment& what) {
   const auto& log = copy_of(partition).log();
-  if (what.first_seq <= log.base().seq) {
-    return;  // trimmed meanwhile: who lacks it asks, and gets the rows
-  }
   const catch_up_queue::place to{partition, what.to};
-  const bool is_in_bulk = queue_of(what.to.silo, replica_lane::bulk).is_busy_with(to);
-  const auto lane = is_in_bulk ? replica_lane::bulk : lane_of(partition, what.to);
+  auto& bulk = queue_of(what.to.silo, replica_lane::bulk);
+  // Who lacks what was trimmed meanwhile asks, and gets the rows; who gets them takes no entries.
+  if (what.first_seq <= log.base().seq || bulk.has_rows_for(to)) {
+    return;
+  }
+  const auto own = lane_of(partition, what.to);
+  const auto lane = bulk.is_busy_with(to) ? replica_lane::bulk : own;
   auto& waiting = queue_of(what.to.silo, lane);
-  if (!waiting.holds(to) && !parts_.group.find(log.position_of(what.first_seq)).empty()) {
+  const bool is_being_written = !parts_.group.find(log.position_of(what.first_seq)).empty();
+  if (is_being_written && own == replica_lane::system && !waiting.holds(to)) {
     send_entries(partition, what, lane, SIZE_MAX);
   } else {
     waiting.add_entries(to, what.first_seq, what.last_seq, now_);
@@ -96,12 +113,16 @@ replica_driver::sent_entries replica_driver::send_entries(partition_id partition
 }
 
 void replica_driver::note_progress(partition_id partition, const replica_message& message) {
-  const auto* const told = std::get_if<prepared_message>(&message);
-  if (told != nullptr && told->epoch == copy_of(partition).record().epoch) {
-    const catch_up_queue::place from{partition, told->from};
+  const auto epoch = copy_of(partition).record().epoch;
+  if (const auto* told = std::get_if<prepared_message>(&message); told && told->epoch == epoch) {
     for (const auto lane : {replica_lane::system, replica_lane::bulk}) {
-      queue_of(told->from.silo, lane).acknowledged(from, told->tail.seq);
+      queue_of(told->from.silo, lane).acknowledged({partition, told->from}, told->tail.seq, now_);
     }
+  } else if (const auto* behind = std::get_if<behind_message>(&message);
+             behind && behind->epoch == epoch) {
+    queue_of(behind->from.silo, replica_lane::bulk).end_rows({partition, behind->from}, now_);
+  } else if (const auto* refused = std::get_if<refused_message>(&message)) {
+    forget({partition, refused->from});  // it drops what comes
   }
 }
 
@@ -120,14 +141,11 @@ void replica_driver::catch_up(steady_time now) {
 void replica_driver::take_turn(catch_up_queue& of, const catch_up_queue::turn& turn,
                                replica_lane lane) {
   const auto partition = turn.to.partition;
-  const auto role = copy_of(partition).role();
-  if (role != replica_role::primary && role != replica_role::recovering) {
+  if (peer_at(partition, turn.to.copy) == nullptr) {
     return;
   }
   if (turn.rows) {
-    if (const auto bytes = send_range(partition, *turn.rows); bytes > 0) {
-      of.sent(turn, 0, bytes, now_);
-    }
+    send_range(of, turn);
     settle(partition);
     return;
   }

@@ -159,6 +159,8 @@ public:
 
   /// A frame of the storage of another silo has come. What cannot be read is dropped, and told.
   virtual void receive(const std::string& silo, std::string frame) = 0;
+  /// The session with a silo is over: what was sent to it may not have arrived.
+  virtual void session_ended(const std::string& silo) = 0;
   /// The record as it is, or was.
   virtual void learn(partition_id partition, partition_record record) = 0;
   /// There is no record yet, and this silo's copy is to be the first: asks for the change.

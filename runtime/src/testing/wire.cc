@@ -332,7 +332,10 @@ void wire::end_session(link& one, std::size_t side) {
   const auto self = find(one.names[side]);
   const auto peer = ends_.find(one.names[1 - side]);
   if (std::exchange(one.has_session[side], false) && self != nullptr && peer != ends_.end()) {
-    tell(self, [routes = self->routes, name = peer->second->routed_name()] { routes->lost(name); });
+    tell(self, [self, name = peer->second->routed_name()] {
+      self->watch->session_ended(name);
+      self->routes->lost(name);
+    });
   }
 }
 

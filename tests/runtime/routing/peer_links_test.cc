@@ -186,6 +186,7 @@ TEST_CASE("a link that goes down is told of once, each minute that it stays, and
       ++downs;
       changed.notify_all();
     }
+    void session_ended(const std::string&) override {}
     void replica_frame(const std::string&, std::string) override {}
     std::mutex& mutex;
     std::condition_variable& changed;

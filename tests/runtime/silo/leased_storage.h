@@ -74,6 +74,7 @@ private:
   void join(runtime::replication_host&, const runtime::replication_settings&) override {}
   void host(runtime::partition_id, bool) override {}
   void receive(const std::string&, std::string) override {}
+  void session_ended(const std::string&) override {}
   void learn(runtime::partition_id, runtime::partition_record) override {}
   void found(runtime::partition_id) override {}
   void silo_died(const std::string&, std::uint64_t, bool) override {}

@@ -65,6 +65,7 @@ public:
       side().join(*this, {name_, incarnation_, around_.copies_});
       around_.post_and_wait([this] {
         around_.up_[name_] = this;
+        around_.end_sessions(name_);
         for (std::uint16_t index = 0; index < partitions; ++index) {
           const partition_id partition{index};
           side().host(partition, true);
@@ -195,6 +196,7 @@ public:
         cut_.insert(name);
       } else {
         cut_.erase(name);
+        end_sessions(name);
       }
     });
   }
@@ -329,6 +331,15 @@ private:
     message.setRoot(reader.getRoot<schemas::ReplicaFrame>());
     message.getRoot<schemas::ReplicaFrame>().setProtocol(replica_protocol + 1);
     return framed_bytes(message);
+  }
+  // What was on its way from or to that silo has not arrived.
+  void end_sessions(const std::string& of) {
+    for (const auto& [name, one] : up_) {
+      if (name != of && up_.contains(of)) {
+        one->side().session_ended(of);
+        up_.at(of)->side().session_ended(name);
+      }
+    }
   }
   void change(silo& by, partition_id partition, partition_record wanted) {
     auto& known = records_[partition];
