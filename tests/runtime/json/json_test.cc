@@ -108,7 +108,7 @@ TEST_CASE("a number that says that there is none is null, and a signal has a nam
 }
 
 TEST_CASE("a field may have another key than its name") {
-  CHECK(there_and_back(R"({"id":"x"})").ends_with(R"("id":"x"})"));
+  CHECK(there_and_back(R"({"id":"x"})").find(R"("id":"x")") != std::string::npos);
   CHECK(refusal(R"({"name":"x"})").find("/name: unknown key; expected are: ") == 0);
 }
 
