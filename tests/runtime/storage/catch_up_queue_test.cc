@@ -52,7 +52,7 @@ TEST_CASE("what is on its way is not sent again before it counts as lost") {
   const auto to = copy_of(1);
   SUBCASE("rows") {
     queue.add_rows(to, rows_from(to, "k"), start);
-    queue.sent(*queue.next(start), next_request, 10, start);
+    queue.sent(*queue.next(start), next_request, catch_up_window_bytes, start);
     queue.add_rows(to, rows_from(to, "k"), start + patience - duration{1});
     CHECK_FALSE(queue.next(start + patience - duration{1}));
     queue.add_rows(to, rows_from(to, "k"), start + patience);
