@@ -722,16 +722,23 @@ async<> pool_actor::storage(storage_params params) {
     return {};
   }
   const auto was = queue_.storage_of(executor);
+  pool_queue::storage_by_project told;
   if (params.whole()) {
     for (const auto& [project, bytes] : was) {
-      queue_.set_storage(executor, project, 0);
+      told[project] = 0;
     }
   }
   for (const auto each : params.read().getProjects()) {
-    queue_.set_storage(executor, text_of(each.getProject()), each.getBytes());
+    told[text_of(each.getProject())] = each.getBytes();
+  }
+  auto has_room = false;
+  for (const auto& [project, bytes] : told) {
+    has_room = queue_.set_storage(executor, project, bytes) || has_room;
   }
   save_storage(executor, was);
-  grant();  // less may be held than before
+  if (has_room) {
+    grant();
+  }
   return {};
 }
 

@@ -100,17 +100,10 @@ std::vector<pool_queue::room> pool_queue::rooms_for(const ticket_shape& of) {
   return rooms;
 }
 
-pool_queue::verdict pool_queue::look_gang(choice& made, runtime::wall_time now) {
+pool_queue::verdict pool_queue::look_gang(choice& made, runtime::wall_time now, search where) {
   const auto& shape = made.at->first;
   const auto& first = first_of(made.at);
-  const auto has_waited = now - first.queued_at >= patience && gang_could_go(shape);
-  const auto is_kept = first.number == gang_kept_for_;
-  const auto& share = *shares_.find(shape.project);
-  const auto may_run =
-      (is_kept ? share.may_run(shape.ranks)
-               : may_run_more(shape.project, shape.priority, shape.ranks)) &&
-      share.lacks(shape.resources, shape.ranks, kept_of_quota(shape, first.number)) == nullptr;
-  auto rooms = rooms_for(shape);
+  auto rooms = where == search::all ? rooms_for(shape) : std::vector<room>{};
   auto left = shape.ranks;
   for (const auto& each : rooms) {
     const auto here = std::min(left, each.now);
@@ -119,15 +112,18 @@ pool_queue::verdict pool_queue::look_gang(choice& made, runtime::wall_time now) 
     }
     left -= here;
   }
-  if (left == 0 && may_run) {
+  if (left == 0) {
     made.to = made.spread.front().first;
     return verdict::goes;
   }
   made.spread.clear();
-  if (has_waited && !keeps_for_gang_) {
-    gang_kept_for_ = first.number;
-    keeps_for_gang_ = true;
-    keep_for_gang(shape, std::move(rooms));
+  if (now - first.queued_at >= patience && gang_could_go(shape)) {
+    quota_kept_for_.try_emplace(shape.project, first.number);
+    if (where == search::all && !keeps_for_gang_) {
+      gang_kept_for_ = first.number;
+      keeps_for_gang_ = true;
+      keep_for_gang(shape, std::move(rooms));
+    }
   }
   return verdict::passed;
 }
@@ -146,24 +142,6 @@ std::optional<pool_queue::shape_at> pool_queue::kept_gang() {
   }
   gang_kept_for_ = 0;
   return std::nullopt;
-}
-
-// Of the gang of the project that something is kept for, from what has no higher priority; null:
-// there is none.
-const pool_ticket* pool_queue::kept_gang_of(const std::string& project,
-                                            std::uint32_t priority) const {
-  const auto kept = tickets_.find(gang_kept_for_);
-  return kept != tickets_.end() && kept->second.wish.project == project &&
-                 kept->second.priority >= priority
-             ? &kept->second
-             : nullptr;
-}
-
-// Whether the project may have so many more of the priority, beside that gang.
-bool pool_queue::may_run_more(const std::string& project, std::uint32_t priority,
-                              std::uint32_t more) const {
-  const auto* kept = kept_gang_of(project, priority);
-  return shares_.find(project)->may_run(more + (kept != nullptr ? kept->wish.gang->ranks : 0));
 }
 
 // The places that are free, and then, where the most is free, those that are still missing.

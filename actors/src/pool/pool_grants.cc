@@ -182,11 +182,12 @@ pool_queue::verdict pool_queue::look_wanting(const ticket_shape& of, const pool_
   if (to != nullptr) {
     return verdict::goes;
   }
-  if (found.room && (kept_.contains(first.number) || now - first.queued_at >= patience)) {
+  const auto has_waited = kept_.contains(first.number) || now - first.queued_at >= patience;
+  if (has_waited && found.room) {
     keep_one_for(of, first.number);
-    if (!shares_.find(of.project)->limits.resources.empty()) {
-      quota_kept_for_.try_emplace(of.project, first.number);  // or the two would come in turn
-    }
+  }
+  if (has_waited && (found.room || found.slot)) {
+    quota_kept_for_.try_emplace(of.project, first.number);  // or the two would come in turn
   }
   return found.slot && !found.room ? verdict::no_slot : verdict::passed;
 }
@@ -255,7 +256,7 @@ pool_queue::verdict pool_queue::look_at(choice& made, runtime::wall_time now, se
     return verdict::passed;
   }
   if (shape.ranks > 0) {
-    return where == search::all ? look_gang(made, now) : verdict::passed;
+    return look_gang(made, now, where);
   }
   const auto is_plain = shape.resources.empty() && first.wish.locks.empty();
   if (has_prey(shape.priority) && may_preempt(shape.priority, shape.project)) {
@@ -331,7 +332,9 @@ std::optional<pool_queue::choice> pool_queue::look(runtime::wall_time now) {
     ++level;  // what is put aside may be the last of it
     if (kept_gang_at && (*kept_gang_at)->first.priority == priority) {
       choice made{*kept_gang_at};
-      if (look_at(made, now, where) == verdict::goes) {
+      if (!look_at_quota(made.at, now)) {
+        gang_kept_for_ = 0;  // another may have the places meanwhile
+      } else if (look_at(made, now, where) == verdict::goes) {
         return made;
       }
       if (waiting_.woken() != woken) {
@@ -349,12 +352,11 @@ std::optional<pool_queue::choice> pool_queue::look(runtime::wall_time now) {
         if (is_over()) {
           return std::nullopt;
         }
-        if ((where == search::made && !may_preempt(priority, project)) ||
-            !may_run_more(project, priority, 1)) {
+        if (where == search::made && !may_preempt(priority, project)) {
           break;
         }
         after = line->first;
-        if (!has_quota(line->second, now)) {
+        if (!look_at_quota(line->second, now)) {
           continue;
         }
         choice made{line->second};

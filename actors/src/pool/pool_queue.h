@@ -36,9 +36,9 @@
 // The tickets of a gang are granted in one step, when all of them have come and all find a place
 // where a slot is free, or none is: so no two gangs wait for what the other one has. One that has
 // waited for `patience` has every free place kept for it that its ranks could have, until there are
-// enough: one gang at a time, whoever comes to have a better share meanwhile. What its project may
-// have is kept for it likewise, from what has no higher priority. It holds its locks as one, and
-// neither preempts nor makes way.
+// enough: one gang at a time, whoever comes to have a better share meanwhile, and one whose project
+// may have it. What its project may have is kept for it as for other tickets. It holds its locks as
+// one, and neither preempts nor makes way.
 //
 // An executor counts its lives: when it joins with another incarnation, what its earlier life had
 // is lost, and the tasks decide what follows.
@@ -146,8 +146,9 @@ public:
   [[nodiscard]] std::string refusal(const pool_wish& wish) const;
 
   /// So many bytes of an executor's disk are held by runs of the project. No effect unless it has
-  /// joined or was restored; forgotten when it is lost or removed.
-  void set_storage(std::string_view executor, std::string_view project, std::uint64_t bytes);
+  /// joined or was restored; forgotten when it is lost or removed. Answers whether the project held
+  /// as much as it may until now: no grant is needed after another.
+  bool set_storage(std::string_view executor, std::string_view project, std::uint64_t bytes);
   /// By project, what is held at the executor; none of it is 0.
   using storage_by_project = std::map<std::string, std::uint64_t, std::less<>>;
   [[nodiscard]] storage_by_project storage_of(std::string_view executor) const;
@@ -362,12 +363,8 @@ private:
   }
   [[nodiscard]] bool gang_could_go(const ticket_shape& of) const;
   [[nodiscard]] std::vector<room> rooms_for(const ticket_shape& of);
-  [[nodiscard]] verdict look_gang(choice& made, runtime::wall_time now);
+  [[nodiscard]] verdict look_gang(choice& made, runtime::wall_time now, search where);
   [[nodiscard]] std::optional<shape_at> kept_gang();
-  [[nodiscard]] const pool_ticket* kept_gang_of(const std::string& project,
-                                                std::uint32_t priority) const;
-  [[nodiscard]] bool may_run_more(const std::string& project, std::uint32_t priority,
-                                  std::uint32_t more) const;
   void keep_for_gang(const ticket_shape& of, std::vector<room> rooms);
   void grant_gang(const choice& found, runtime::wall_time now, std::vector<pool_grant>& grants);
   [[nodiscard]] std::string reason_of_gang(const pool_ticket& ticket) const;
@@ -378,8 +375,13 @@ private:
                                                   runtime::wall_time now) const;
   // pool_quotas.cc
   void forget_storage(offer& at);
-  [[nodiscard]] resource_amounts kept_of_quota(const ticket_shape& of, std::uint64_t number) const;
-  [[nodiscard]] bool has_quota(shape_at at, runtime::wall_time now);
+  struct kept_quota {
+    std::uint32_t ranks = 0;  // of a gang
+    resource_amounts resources = {};
+  };
+  [[nodiscard]] kept_quota kept_of_quota(const ticket_shape& of, std::uint64_t number) const;
+  [[nodiscard]] const pool_ticket* keeper_of_quota(const std::string& project) const;
+  [[nodiscard]] bool look_at_quota(shape_at at, runtime::wall_time now);
   [[nodiscard]] std::string reason_of_quota(const pool_ticket& ticket,
                                             const ticket_shape& of) const;
   // pool_preemptions.cc

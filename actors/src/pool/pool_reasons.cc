@@ -149,7 +149,7 @@ std::string pool_queue::reason_at(const pool_ticket& ticket, runtime::wall_time 
            counted(share->running, "task that runs", "tasks that run") + ", and may have " +
            std::to_string(share->limits.max_running) + " at a time";
   }
-  if (!may_run_more(shape.project, shape.priority, 1)) {
+  if (!shares_.find(shape.project)->may_run(1 + kept_of_quota(shape, ticket.number).ranks)) {
     return "what the project " + quoted(shape.project) +
            " may have at a time is kept for a gang that has waited longer";
   }
@@ -196,16 +196,15 @@ std::string pool_queue::reason_of_quota(const pool_ticket& ticket, const ticket_
            short_amount(name, amount_of(share.limits.resources, name)) + ", and " +
            wish_text(of, *lacks, "this task wants ");
   }
-  const auto* kept = share.lacks(of.resources, count, kept_of_quota(of, ticket.number));
+  const auto* kept = share.lacks(of.resources, count, kept_of_quota(of, ticket.number).resources);
   if (kept == nullptr) {
     return {};
   }
   const auto text =
       "what the project " + quoted(of.project) + " may have of " + kept->first + " is kept for ";
-  const auto at = quota_kept_for_.find(of.project);
-  return text + (kept_gang_of(of.project, of.priority) != nullptr || at == quota_kept_for_.end()
-                     ? "a gang that has waited longer"
-                     : task_text(tickets_.at(at->second).task) + ", which has waited longer");
+  const auto& other = *keeper_of_quota(of.project);
+  return text + (other.wish.gang ? "a gang that has waited longer"
+                                 : task_text(other.task) + ", which has waited longer");
 }
 
 // Some that end for it may have ended, and others may end for what came before it.

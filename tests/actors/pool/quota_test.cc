@@ -171,6 +171,55 @@ TEST_CASE("quota is kept as well for one that has waited long for an executor's 
   CHECK(here.grant() == names{"r/large"});
 }
 
+TEST_CASE("quota is kept as well for one that has waited long for a slot where it can go") {
+  lab here;
+  here.join("e", 1, {{"cpu", 8'000}, {"gpu", 1}});
+  here.join("f", 8, {{"cpu", 8'000}});
+  here.pool.set_limits("p", {.resources = {{"cpu", 4'000}}});
+  here.want("s/other", of("q", {{"gpu", 1}}));
+  CHECK(here.grant() == names{"s/other"});
+  here.want("r/large", of("p", {{"cpu", 4'000}, {"gpu", 1}}));
+  here.want("r/1", of("p", {{"cpu", 1'000}}));
+  CHECK(here.grant() == names{"r/1"});
+  here.now += patience;
+  here.want("r/2", of("p", {{"cpu", 1'000}}));
+  here.end("r/1");
+  CHECK(here.grant().empty());  // though there is room for it at f
+  CHECK(
+      here.why("r/2") ==
+      "what the project 'p' may have of cpu is kept for 'large' of run r, which has waited longer");
+  here.end("s/other");
+  CHECK(here.grant() == names{"r/large"});
+}
+
+// Goal: one that wants a lock and quota is not passed by those that want the lock alone, in turn
+// with those that want quota alone.
+TEST_CASE("one that has waited long for quota has the lock kept for it too that it lacks") {
+  lab here;
+  here.join("e", 8, {{"cpu", 64'000}});
+  here.pool.set_limits("p", {.resources = {{"cpu", 4'000}}});
+  const auto locking = [](resource_amounts resources) {
+    auto wish = of("p", std::move(resources));
+    wish.locks = {{"l", 0}};
+    return wish;
+  };
+  here.want("r/lock 1", locking({}));
+  here.want("r/cpu 1", of("p", {{"cpu", 1'000}}));
+  CHECK(here.grant() == names{"r/lock 1", "r/cpu 1"});
+  here.want("r/both", locking({{"cpu", 4'000}}));
+  here.now += patience;
+  CHECK(here.grant().empty());
+  here.want("r/lock 2", locking({}));
+  here.end("r/lock 1");
+  CHECK(here.grant().empty());
+  CHECK(here.why("r/lock 2") ==
+        "waits for the mutex 'l', which is kept for 'both' of run r, which has waited longer");
+  here.want("r/cpu 2", of("p", {{"cpu", 1'000}}));
+  CHECK(here.grant().empty());  // from here on the quota is kept as well
+  here.end("r/cpu 1");
+  CHECK(here.grant() == names{"r/both"});
+}
+
 TEST_CASE("what is lost, put back or taken back is counted no more") {
   lab here;
   here.join("a", 4, {{"cpu", 8'000}});
@@ -215,6 +264,35 @@ TEST_CASE("a gang counts with all of its ranks, all or nothing") {
   here.end("r/one");
   CHECK(here.grant() == names{"r/g[0]", "r/g[1]", "r/g[2]", "r/three"});
   CHECK(here.share("p").taken == resource_amounts{{"cpu", 4'000}, {"memory", 1}});
+}
+
+// Goal: whoever waits for its own project alone is in nobody else's way.
+TEST_CASE("a gang that lacks its project's quota has that kept for it, and no places") {
+  lab here;
+  here.join("e", 4, {{"cpu", 64'000}});
+  here.pool.set_limits("p", {.resources = {{"cpu", 6'000}}});
+  here.want("r/long", of("p", {{"cpu", 4'000}}));
+  CHECK(here.grant() == names{"r/long"});
+  here.want_gang("r/g", 2, of("p", {{"cpu", 2'000}}));
+  here.now += patience;
+  here.want("s/1", of("q"));
+  here.want("r/small", of("p", {{"cpu", 500}}));
+  here.want("r/plain", of("p"));
+  CHECK(here.grant() == names{"s/1", "r/plain"});
+  CHECK(here.why("r/g[0]") == "waits for cpu: the project 'p' uses 4 of 6, and 2 ranks want 4");
+  CHECK(here.why("r/small") ==
+        "what the project 'p' may have of cpu is kept for a gang that has waited longer");
+  here.want_gang("s/g", 2, of("q"));
+  here.now += patience;
+  CHECK(here.grant().empty());
+  CHECK(here.why("s/g[0]") == "a gang of 2 ranks: 1 place is free, and kept for it");
+  here.end("r/long");
+  CHECK(here.grant() == names{"s/g[0]", "s/g[1]"});
+  here.end("s/g[0]");
+  here.want("r/large", of("p", {{"cpu", 3'000}}));
+  CHECK(here.grant().empty());  // it has its quota, and waits for places
+  here.end("s/g[1]");
+  CHECK(here.grant() == names{"r/g[0]", "r/g[1]"});
 }
 
 TEST_CASE(
@@ -275,14 +353,16 @@ TEST_CASE("nothing more of a project starts while its runs hold as much as they 
   here.pool.set_storage("nobody", "p", 30 * gib);
   here.want("r/1", of("p"));
   CHECK(here.grant() == names{"r/1"});
-  here.pool.set_storage("b", "p", 5 * gib + gib / 2);
+  CHECK_FALSE(here.pool.set_storage("b", "p", 5 * gib + gib / 2));
   here.want("r/2", of("p"));
   here.want("s/1", of("q"));
   CHECK(here.grant() == names{"s/1"});
   CHECK(here.why("r/2") ==
         "waits for storage: runs of the project 'p' hold 11.5Gi on the disks of executors, and may "
         "hold 10Gi: remove some, or have its max_storage raised");
-  here.pool.set_storage("a", "p", 0);
+  CHECK_FALSE(here.pool.set_storage("a", "p", 5 * gib));  // less, and still full
+  CHECK_FALSE(here.pool.set_storage("a", "q", 0));
+  CHECK(here.pool.set_storage("a", "p", 0));
   CHECK(here.share("p").storage == 5 * gib + gib / 2);
   CHECK(here.pool.storage_of("a").empty());
   CHECK(here.grant() == names{"r/2"});
