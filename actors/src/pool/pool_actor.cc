@@ -21,12 +21,6 @@ constexpr const char* lease_timer = "leases";
 // Runs that one commit tells of a lost executor.
 constexpr std::size_t runs_at_once = 1'000;
 
-constexpr const char* refusal_timer = "refusals";
-// After which a task that has not taken a refused attempt back is told again: it may not have begun
-// when it was told, or an older version may have had the pool meanwhile. And how many at a time.
-constexpr runtime::duration refused_again = std::chrono::seconds{1};
-constexpr std::size_t refusals_at_once = 1'000;
-
 std::uint64_t number_of(std::string_view row) {
   std::uint64_t number = 0;
   std::from_chars(row.data(), row.data() + row.size(), number);
@@ -157,7 +151,6 @@ async<> pool_actor::on_activate() {
     return true;
   });
   watch();
-  tell_refusals();
   return {};
 }
 
@@ -176,8 +169,9 @@ void pool_actor::restore_tickets() {
   }
 }
 
-// Tells the tasks that these attempts, whose tickets are gone, have ended.
-void pool_actor::end(const std::vector<pool_ticket>& tickets, schemas::AttemptEnd end) {
+// Tells the tasks that these attempts, whose tickets are gone, have ended. `why`: for a person.
+void pool_actor::end(const std::vector<pool_ticket>& tickets, schemas::AttemptEnd end,
+                     const std::string& why) {
   for (const auto& each : tickets) {
     tickets_.erase(padded(each.number, ticket_digits));
     if (!each.executor.empty()) {
@@ -187,6 +181,7 @@ void pool_actor::end(const std::vector<pool_ticket>& tickets, schemas::AttemptEn
     auto report = finished.build().initReport();
     report.setNumber(each.attempt);
     report.setEnd(end);
+    report.setText(why.c_str());
     send(ref<schemas::Task>(each.task).attempt_finished(std::move(finished)));
   }
 }
@@ -292,11 +287,7 @@ void pool_actor::watch() {
   }
 }
 
-async<> pool_actor::on_timer(std::string name) {
-  if (name == refusal_timer) {
-    tell_refusals();
-    return {};
-  }
+async<> pool_actor::on_timer(std::string) {
   for (const auto& executor : leases_->take_lost(time_.steady())) {
     lose(executor);
   }
@@ -374,12 +365,20 @@ async<pool_actor::renew_results> pool_actor::renew(renew_params params) {
 
 // --- tickets -------------------------------------------------------------------------------------
 
+// One that asks for more than its project may ever have gets no ticket. To tell it once is enough:
+// the send waits for a task that has not begun, and one that has gone on wants the attempt no more.
+// What waits already waits on when the quota becomes less.
 template <class Entry>
 void pool_actor::add(Entry entry) {
   const auto number = state().getTickets() + 1;
   const auto priority = entry.hasWish() ? entry.getWish().getPriority() : entry.getPriority();
   auto wish = wish_of(entry.getWish());
-  if (refuse(text_of(entry.getTask()), entry.getAttempt(), wish)) {
+  if (const auto why = queue_.refusal(wish);
+      !why.empty() && queue_.find(text_of(entry.getTask()), entry.getAttempt()) == nullptr) {
+    pool_ticket none;
+    none.task = text_of(entry.getTask());
+    none.attempt = entry.getAttempt();
+    end({none}, schemas::AttemptEnd::NOT_STARTED, why);
     return;
   }
   const auto made = queue_.enqueue(number, text_of(entry.getTask()), entry.getAttempt(), priority,
@@ -397,42 +396,6 @@ void pool_actor::add(Entry entry) {
   if (entry.hasWish()) {
     row.setWish(entry.getWish());
     row.getWish().setPriority(made->priority);
-  }
-}
-
-// One that asks for more than its project may ever have. What waits already waits on when that
-// becomes less.
-bool pool_actor::refuse(std::string_view task, std::uint32_t attempt, const pool_wish& wish) {
-  const auto why = queue_.refusal(wish);
-  if (why.empty() || queue_.find(task, attempt) != nullptr) {
-    return false;
-  }
-  auto row = refused_.edit(attempt_token(task, attempt));
-  row.setTask(std::string{task}.c_str());
-  row.setAttempt(attempt);
-  row.setText(why.c_str());
-  tell_refusal(row.asReader());
-  set_timer(refusal_timer, refused_again);
-  return true;
-}
-
-void pool_actor::tell_refusal(schemas::PoolRefusal::Reader refusal) {
-  schemas::task_interface::attempt_finished_params finished;
-  auto report = finished.build().initReport();
-  report.setNumber(refusal.getAttempt());
-  report.setEnd(schemas::AttemptEnd::NOT_STARTED);
-  report.setText(refusal.getText());
-  send(ref<schemas::Task>(text_of(refusal.getTask())).attempt_finished(std::move(finished)));
-}
-
-void pool_actor::tell_refusals() {
-  std::size_t told = 0;
-  refused_.for_each([&](std::string_view, schemas::PoolRefusal::Reader row) {
-    tell_refusal(row);
-    return ++told < refusals_at_once;
-  });
-  if (told > 0) {
-    set_timer(refusal_timer, refused_again);
   }
 }
 
@@ -480,9 +443,6 @@ void pool_actor::save_usage(std::string_view project) {
 }
 
 void pool_actor::take_back(std::string_view task, std::uint32_t attempt) {
-  if (!refused_.empty()) {
-    refused_.erase(attempt_token(task, attempt));
-  }
   if (const auto gone = queue_.release(task, attempt, now())) {
     tickets_.erase(padded(gone->number, ticket_digits));
     if (!gone->executor.empty()) {
@@ -522,20 +482,6 @@ async<> pool_actor::remove_run(remove_run_params params) {
       send(ref<schemas::Executor>(each.executor).cancel(attempt_token(each.task, each.attempt)));
     }
     take_back(each.task, each.attempt);
-  }
-  std::vector<std::string> refused;
-  const auto prefix = std::string{params.run()} + ".";  // of the tokens of its attempts
-  refused_.for_each(
-      [&](std::string_view token, schemas::PoolRefusal::Reader) {
-        const auto is_its = token.starts_with(prefix);
-        if (is_its) {
-          refused.emplace_back(token);
-        }
-        return is_its;
-      },
-      prefix);
-  for (const auto& token : refused) {
-    refused_.erase(token);
   }
   queue_.forget_run(params.run());
   runs_.erase(params.run());

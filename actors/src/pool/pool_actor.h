@@ -46,15 +46,13 @@ public:
 private:
   template <class Entry>
   void add(Entry entry);
-  [[nodiscard]] bool refuse(std::string_view task, std::uint32_t attempt, const pool_wish& wish);
-  void tell_refusal(schemas::PoolRefusal::Reader refusal);
-  void tell_refusals();
   void save_usage(std::string_view project);
   void save_storage(std::string_view executor, const pool_queue::storage_by_project& was);
   void put_shares(schemas::Pool::StatusResults::Builder into) const;
   void put_offers(schemas::Pool::StatusResults::Builder into) const;
   void take_back(std::string_view task, std::uint32_t attempt);
-  void end(const std::vector<pool_ticket>& tickets, schemas::AttemptEnd end);
+  void end(const std::vector<pool_ticket>& tickets, schemas::AttemptEnd end,
+           const std::string& why = {});
   void restore_tickets();
   void take_over(std::vector<pool_ticket> tickets, bool same_lineage);
   [[nodiscard]] bool requeue(schemas::Pool::EnqueueParams::Reader wanted);
@@ -72,7 +70,6 @@ private:
   runtime::state_map<schemas::PoolProject> projects_{*this, "projects"};
   runtime::state_map<schemas::PausedRun> paused_{*this, "paused"};
   runtime::state_map<schemas::PoolStorage> storage_{*this, "storage"};
-  runtime::state_map<schemas::PoolRefusal> refused_{*this, "refused"};
   pool_queue queue_;
   const runtime::clock& time_;
   pool_figures& figures_;

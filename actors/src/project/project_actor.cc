@@ -50,8 +50,9 @@ async<> project_actor::configure(configure_params params) {
     }
   }
   if (const auto cpu = settings.getMaxCpu(); cpu != 0 && !(cpu >= cpu_least && cpu <= cpu_most)) {
-    co_await runtime::fail(errc::invalid_argument,
-                           "the processors of a project are from 0.001, or 0 for no bound");
+    co_await runtime::fail(
+        errc::invalid_argument,
+        "the processors of a project are from 0.001 to 1000000000000, or 0 for no bound");
   }
   if (settings.getMaxMemory() > resource_amount_max) {
     co_await runtime::fail(
