@@ -525,13 +525,17 @@ result<void> process_executor::keep_for(std::string_view run, std::string_view d
 
 // What runs grows.
 std::optional<storage_by_project> process_executor::storage() {
-  const std::lock_guard lock{mutex_};
-  if (const auto now = time_.steady(); now - looked_at_ >= look_interval) {
-    looked_at_ = now;
-    for (const auto& each : ledger_.list()) {
-      if (const auto parsed = parse_token(each.token)) {
-        meter_->look_at(run_of(parsed->task_key));
-      }
+  std::vector<listed_attempt> running;
+  {
+    const std::lock_guard lock{mutex_};  // turns wait for it
+    if (const auto now = time_.steady(); now - looked_at_ >= look_interval) {
+      looked_at_ = now;
+      running = ledger_.list();
+    }
+  }
+  for (const auto& each : running) {
+    if (const auto parsed = parse_token(each.token)) {
+      meter_->look_at(run_of(parsed->task_key));
     }
   }
   return meter_->by_project();

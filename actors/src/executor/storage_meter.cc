@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <charconv>
 #include <limits>
 #include <utility>
 
@@ -29,6 +31,17 @@ namespace {
 constexpr int rest_factor = 9;
 constexpr std::uint64_t block_bytes = 512;  // of st_blocks, whatever the file system
 constexpr std::size_t link_bytes_max = 255;
+constexpr const char* new_link = "new";  // while it takes the place of another
+
+std::uint64_t bytes_of(const struct stat& status) {
+  return static_cast<std::uint64_t>(status.st_blocks) * block_bytes;
+}
+
+std::string read_link(int directory, const std::string& name) {
+  std::array<char, link_bytes_max> text{};
+  const auto size = ::readlinkat(directory, name.c_str(), text.data(), text.size());
+  return {text.data(), size > 0 ? static_cast<std::size_t>(size) : 0};
+}
 
 // Calls `see(directory, name, status)` of each entry while it returns true.
 template <class See>
@@ -65,7 +78,7 @@ public:
       }
       const auto is_directory = S_ISDIR(status.st_mode);
       if (is_directory || status.st_nlink == 1 || linked_.insert(status.st_ino).second) {
-        bytes_ += static_cast<std::uint64_t>(status.st_blocks) * block_bytes;
+        bytes_ += bytes_of(status);
       }
       if (is_directory && depth < counted_depth_max) {
         if (const auto below = open_directory(directory, name)) {
@@ -90,15 +103,20 @@ private:
 storage_meter::storage_meter(fs::path data, unique_fd projects, const runtime::clock& time)
     : data_(std::move(data)), projects_(std::move(projects)), time_(time), looks_(time) {
   for (const auto& run : entries_of(projects_.get(), std::numeric_limits<std::size_t>::max())) {
-    std::array<char, link_bytes_max> project{};
-    const auto size = ::readlinkat(projects_.get(), run.c_str(), project.data(), project.size());
-    if (size > 0 && is_run_id(run)) {
-      runs_.emplace(run, owned_run{{project.data(), static_cast<std::size_t>(size)}});
-      due_.insert(run);
+    const auto text = read_link(projects_.get(), run);
+    const auto colon = std::min(text.find(':'), text.size());
+    owned_run of{text.substr(0, colon), {}, text};
+    std::from_chars(text.data() + std::min(colon + 1, text.size()), text.data() + text.size(),
+                    of.held.own);
+    if (!is_run_id(run) || !check_name("project", of.project, name_rule::thing)) {
+      ::unlinkat(projects_.get(), run.c_str(), 0);
+      continue;
     }
+    charge(of);
+    runs_.emplace(run, std::move(of));
+    left_.insert(run);
   }
-  will_look_ = true;
-  looks_.post([this] { look(); });
+  plan();
   looks_.run();
 }
 
@@ -118,22 +136,16 @@ void storage_meter::own(std::string_view run, std::string_view project) {
   }
   const std::lock_guard lock{mutex_};
   const auto [at, is_new] = runs_.try_emplace(std::string{run}, owned_run{std::string{project}});
-  if (is_new) {  // where there is no room for the link, this life knows it
-    static_cast<void>(::symlinkat(at->second.project.c_str(), projects_.get(), at->first.c_str()));
+  if (is_new) {
+    link(at->first, at->second);
   }
 }
 
 void storage_meter::look_at(std::string_view run) {
   const std::lock_guard lock{mutex_};
   if (runs_.contains(run)) {
-    is_due(run);
-  }
-}
-
-void storage_meter::is_due(std::string_view run) {
-  due_.emplace(run);
-  if (!std::exchange(will_look_, true)) {
-    looks_.post([this] { look(); }, pause_);
+    due_.emplace(run);
+    plan();
   }
 }
 
@@ -146,11 +158,8 @@ void storage_meter::forget(std::string_view run) {
   }
 }
 
-std::optional<storage_by_project> storage_meter::by_project() const {
+storage_by_project storage_meter::by_project() const {
   const std::lock_guard lock{mutex_};
-  if (!has_looked_) {
-    return std::nullopt;
-  }
   storage_by_project made;
   for (const auto& [project, one] : accounts_) {
     if (one.bytes > 0) {
@@ -162,14 +171,54 @@ std::optional<storage_by_project> storage_meter::by_project() const {
 
 // --- looking -------------------------------------------------------------------------------------
 
+// The next look, if there is something to look at. Under the mutex, as the next two.
+void storage_meter::plan() {
+  if ((!due_.empty() || !left_.empty()) && !std::exchange(will_look_, true)) {
+    looks_.post([this] { look(); }, rests_until_ - time_.steady());
+  }
+}
+
+// One of each kind, so that neither waits for the whole of the other.
+std::vector<std::string> storage_meter::next() {
+  std::vector<std::string> runs;
+  if (!due_.empty()) {
+    const auto after = due_.upper_bound(latest_due_);
+    runs.push_back(std::move(due_.extract(after != due_.end() ? after : due_.begin()).value()));
+    latest_due_ = runs.back();
+    left_.erase(latest_due_);
+  }
+  if (!left_.empty()) {
+    runs.push_back(std::move(left_.extract(left_.begin()).value()));
+  }
+  return runs;
+}
+
+// What several runs have is shared by them in what is stored. Where there is no room for the link
+// this life knows it, and the next look tries again.
+void storage_meter::link(const std::string& run, owned_run& of) {
+  auto bytes = of.held.own;
+  for (const auto& each : of.held.blobs) {
+    bytes += each.bytes / accounts_.at(of.project).blobs.at(each.inode).runs;
+  }
+  const auto text = of.project + ":" + std::to_string(bytes);
+  if (text == of.link) {
+    return;
+  }
+  ::unlinkat(projects_.get(), new_link, 0);  // of one that could not be renamed
+  if (::symlinkat(text.c_str(), projects_.get(), new_link) == 0 &&
+      ::renameat(projects_.get(), new_link, projects_.get(), run.c_str()) == 0) {
+    of.link = text;
+  }
+}
+
 void storage_meter::look() {
   const auto since = time_.steady();
-  std::set<std::string, std::less<>> due;
+  std::vector<std::string> runs;
   {
     const std::lock_guard lock{mutex_};
-    due.swap(due_);
+    runs = next();
   }
-  for (const auto& run : due) {
+  for (const auto& run : runs) {
     auto held = measure(run);
     if (looks_.stopping()) {
       return;
@@ -179,15 +228,14 @@ void storage_meter::look() {
       credit(at->second);
       at->second.held = std::move(held);
       charge(at->second);
+      link(run, at->second);
     }
   }
   const std::lock_guard lock{mutex_};
-  has_looked_ = true;
-  pause_ = rest_factor * (time_.steady() - since);
-  will_look_ = !due_.empty();
-  if (will_look_) {
-    looks_.post([this] { look(); }, pause_);
-  }
+  const auto now = time_.steady();
+  rests_until_ = now + rest_factor * (now - since);
+  will_look_ = false;
+  plan();
 }
 
 storage_meter::holding storage_meter::measure(const std::string& run) const {
@@ -201,10 +249,14 @@ storage_meter::holding storage_meter::measure(const std::string& run) const {
   held.own = own.bytes();
   const auto artifacts = open_directory(AT_FDCWD, (data_ / "artifacts" / "runs" / run).string());
   if (artifacts) {
+    std::size_t files = 0;
     for_each_entry(artifacts->get(), [&](const char*, const auto& status) {
-      held.blobs.push_back(
-          {status.st_ino, static_cast<std::uint64_t>(status.st_blocks) * block_bytes});
-      return !looks_.stopping();
+      if (held.blobs.size() < shared_files_max) {
+        held.blobs.push_back({status.st_ino, bytes_of(status)});
+      } else {
+        held.own += bytes_of(status);
+      }
+      return ++files < counted_files_max && !looks_.stopping();
     });
   }
   return held;

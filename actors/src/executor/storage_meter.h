@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Storage meter: what the runs of each project hold on this machine's disk.
 //
-//   projects/RUN -> PROJECT   a link that leads nowhere: whose run it is, also in the next life
+//   projects/RUN -> PROJECT:BYTES   a link that leads nowhere: whose run it is, and about what it
+//                                   held when it was last looked at, for the next life
 //
 // A run holds its logs, its workspace and its artifacts, as blocks of the disk. An artifact that
 // several runs of a project have counts there once. A run is looked at when something says that it
-// may have changed, on a thread of the meter's own, for a tenth of the time at most; so a sum is a
-// little behind what it sums.
+// may have changed, on a thread of the meter's own, which rests nine times as long after each look;
+// so a sum is a little behind what it sums. What earlier lives have left counts by its links until
+// it has been looked at, by and by.
 #pragma once
 
 #include <sys/types.h>
@@ -16,7 +18,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -33,11 +34,16 @@ namespace millrace::actors {
 inline constexpr unsigned counted_depth_max = 64;
 inline constexpr std::size_t counted_files_max = 1'000'000;
 
+/// Of so many artifact files of a run the meter knows which they are, at about 100 bytes each;
+/// further ones count for each run that has them.
+inline constexpr std::size_t shared_files_max = 10'000;
+
 /// Threading: any thread; `stop` from one.
 class storage_meter {
 public:
-  /// Makes `projects` in the data directory where missing, and begins to look at what earlier lives
-  /// have left. Requires: `time` outlives the meter. Errors: `storage_failed`, `out_of_space`.
+  /// Makes `projects` in the data directory where missing, takes away what is no such link there,
+  /// and begins to look at what earlier lives have left. Requires: `time` outlives the meter.
+  /// Errors: `storage_failed`, `out_of_space`.
   [[nodiscard]] static runtime::result<std::unique_ptr<storage_meter>> open(
       std::filesystem::path data_directory, const runtime::clock& time);
   storage_meter(const storage_meter&) = delete;
@@ -45,7 +51,7 @@ public:
   ~storage_meter() { stop(); }
 
   /// From here on what the run holds is the project's. No effect where it is known, or where either
-  /// is no name. Cost: a system call, the first time.
+  /// is no name. Cost: three system calls, the first time.
   void own(std::string_view run, std::string_view project);
 
   /// The run may hold more or less than before. No effect unless it is somebody's.
@@ -54,9 +60,8 @@ public:
   /// The run's files are gone.
   void forget(std::string_view run);
 
-  /// What projects hold, those that hold nothing left out; nothing until all that earlier lives
-  /// have left has been looked at.
-  [[nodiscard]] std::optional<storage_by_project> by_project() const;
+  /// What projects hold, those that hold nothing left out.
+  [[nodiscard]] storage_by_project by_project() const;
 
   /// Looks at nothing more. Idempotent.
   void stop() { looks_.stop(); }
@@ -67,12 +72,13 @@ private:
     std::uint64_t bytes = 0;
   };
   struct holding {
-    std::uint64_t own = 0;  // logs and workspace
+    std::uint64_t own = 0;  // what no other run has
     std::vector<blob> blobs{};
   };
   struct owned_run {
     std::string project;
     holding held{};
+    std::string link{};  // its text; empty: there was no room for it
   };
   struct shared_blob {
     std::uint64_t bytes = 0;
@@ -85,8 +91,10 @@ private:
 
   storage_meter(std::filesystem::path data, runtime::unique_fd projects,
                 const runtime::clock& time);
-  void is_due(std::string_view run);
+  void plan();
   void look();
+  [[nodiscard]] std::vector<std::string> next();
+  void link(const std::string& run, owned_run& of);
   [[nodiscard]] holding measure(const std::string& run) const;
   void charge(const owned_run& run);
   void credit(const owned_run& run);
@@ -99,9 +107,10 @@ private:
   std::map<std::string, owned_run, std::less<>> runs_;
   std::map<std::string, account, std::less<>> accounts_;
   std::set<std::string, std::less<>> due_;
+  std::set<std::string, std::less<>> left_;  // by earlier lives, and not looked at yet
+  std::string latest_due_;                   // they are looked at in turn
   bool will_look_ = false;
-  bool has_looked_ = false;  // at what earlier lives have left
-  runtime::duration pause_{};
+  runtime::steady_time rests_until_{};
 
   worker looks_;  // stopped first
 };

@@ -6,6 +6,8 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <fstream>
 #include <thread>
@@ -33,10 +35,23 @@ void write(const fs::path& path, std::size_t bytes) {
   REQUIRE(file.flush());
 }
 
+// So that the first look takes an hour: its time passes as it is asked for, and then stands still.
+class slow_clock final : public runtime::clock {
+public:
+  [[nodiscard]] runtime::steady_time steady() const override {
+    return runtime::steady_time{std::chrono::hours{std::min(++asked_, 10)}};
+  }
+  [[nodiscard]] runtime::wall_time wall() const override { return {}; }
+
+private:
+  mutable std::atomic<int> asked_{0};
+};
+
 struct lab {
-  void open() {
+  void open() { open(time); }
+  void open(const runtime::clock& by) {
     meter.reset();
-    auto opened = storage_meter::open(folder.path, time);
+    auto opened = storage_meter::open(folder.path, by);
     REQUIRE(opened);
     meter = *std::move(opened);
   }
@@ -53,8 +68,12 @@ struct lab {
       std::this_thread::yield();
       found = meter->by_project();
     }
-    REQUIRE(found);
-    CHECK(*found == wanted);
+    CHECK(found == wanted);
+  }
+
+  [[nodiscard]] std::string link_of(const std::string& run) const {
+    std::error_code none;
+    return fs::read_symlink(folder.path / "projects" / run, none).string();
   }
 
   temporary_folder folder;
@@ -155,8 +174,89 @@ TEST_CASE("what is nobody's, or no run, counts for nobody") {
   here.meter->own(a, "p");
   here.meter->own(a, "q");  // the first counts
   here.meter->look_at(a);
+  const auto bytes = blocks_of(here.logs / a / "t.out");
+  here.until({{"p", bytes}});
+  CHECK(here.link_of(a) == "p:" + std::to_string(bytes));
+}
+
+TEST_CASE("the next life counts what links say at once, and then looks at one run at a time") {
+  lab here;
+  here.open();
+  const auto a = here.run("p");
+  const auto b = here.run("p");
+  for (const auto& each : {a, b}) {
+    write(here.logs / each / "t.out", 10'000);
+    here.meter->look_at(each);
+  }
+  const auto before = blocks_of(here.logs / a / "t.out");
+  here.until({{"p", 2 * before}});
+  here.meter.reset();
+  for (const auto& each : {a, b}) {
+    write(here.logs / each / "t.out", 100'000);
+  }
+  const slow_clock slow;
+  here.open(slow);
+  CHECK(here.meter->by_project().at("p") >= 2 * before);
+  here.until({{"p", before + blocks_of(here.logs / a / "t.out")}});
+  here.meter.reset();
+}
+
+TEST_CASE("a link of nonsense is nobody's, and one that could not be made is tried again") {
+  lab here;
+  const auto links = here.folder.path / "projects";
+  fs::create_directories(links / "new");  // in the way of each link
+  const auto odd = make_run_id(here.time.wall(), here.random);
+  const auto cut = make_run_id(here.time.wall(), here.random);
+  fs::create_symlink("a/b:10", links / odd);
+  fs::create_symlink(std::string(300, 'x'), links / cut);
+  fs::create_symlink("p:10", links / "no run");
+  here.open();
+  here.until({});
+  const auto a = here.run("p");
+  for (const auto& each : {odd, cut}) {
+    CHECK(here.link_of(each).empty());
+    write(here.logs / each / "t.out", 10'000);
+    here.meter->look_at(each);
+  }
+  CHECK(here.link_of("no run").empty());
+  write(here.logs / a / "t.out", 1'000);
+  here.meter->look_at(a);
   here.until({{"p", blocks_of(here.logs / a / "t.out")}});
-  CHECK(fs::read_symlink(here.folder.path / "projects" / a) == "p");
+  CHECK(here.link_of(a).empty());
+  fs::remove(links / "new");
+  write(here.logs / a / "t.out", 100'000);
+  here.meter->look_at(a);
+  const auto bytes = blocks_of(here.logs / a / "t.out");
+  here.until({{"p", bytes}});
+  CHECK(here.link_of(a) == "p:" + std::to_string(bytes));
+}
+
+TEST_CASE("of very many artifact files the last ones count for each run that has them") {
+  lab here;
+  here.open();
+  const auto a = here.run("p");
+  const auto b = here.run("p");
+  constexpr std::size_t further = 10;
+  fs::create_directories(here.blobs / b);
+  for (std::size_t at = 0; at < shared_files_max + further; ++at) {
+    const auto name = std::to_string(at);
+    write(here.blobs / a / name, 1);
+    fs::create_hard_link(here.blobs / a / name, here.blobs / b / name);
+  }
+  const auto one = blocks_of(here.blobs / a / "0");
+  const auto all = (shared_files_max + further) * one;
+  here.meter->look_at(a);
+  here.until({{"p", all}});
+  here.meter->look_at(b);
+  const auto held = [&] { return here.meter->by_project().at("p"); };
+  const auto end = std::chrono::steady_clock::now() + std::chrono::minutes{1};
+  while (held() == all && std::chrono::steady_clock::now() < end) {
+    std::this_thread::yield();
+  }
+  CHECK(held() >= all + further * one);
+  CHECK(held() <= all + 2 * further * one);  // they need not be the same ones
+  here.meter->forget(a);
+  here.until({{"p", all}});
 }
 
 }  // namespace
