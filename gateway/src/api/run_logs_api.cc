@@ -198,7 +198,8 @@ private:
 
   void tell(const source& of, wall_time at, const char* what, const std::string& text) {
     std::string time;
-    runtime::append_rfc3339(time, at.time_since_epoch().count());
+    const auto known = std::chrono::floor<std::chrono::milliseconds>(at.time_since_epoch());
+    runtime::append_rfc3339(time, std::chrono::nanoseconds{known}.count());
     const nlohmann::ordered_json line{{"task", of.task},
                                       {"attempt", of.attempt},
                                       {"stream", name_of(of.stream)},

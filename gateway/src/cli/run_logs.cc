@@ -76,7 +76,8 @@ std::string shown_name(const std::string& task, std::uint32_t attempt) {
 
 std::string rfc3339(runtime::wall_time time) {
   std::string made;
-  runtime::append_rfc3339(made, time.time_since_epoch().count());
+  const auto known = std::chrono::floor<std::chrono::milliseconds>(time.time_since_epoch());
+  runtime::append_rfc3339(made, std::chrono::nanoseconds{known}.count());
   return made;
 }
 

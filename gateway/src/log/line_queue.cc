@@ -15,6 +15,10 @@ constexpr std::chrono::seconds end_within{1};
 }  // namespace
 
 struct line_queue::shared {
+  shared(std::function<void(std::string_view)> writes,
+         std::function<std::string(std::size_t)> tells_of)
+      : write(std::move(writes)), dropped_line(std::move(tells_of)) {}
+
   const std::function<void(std::string_view)> write;
   const std::function<std::string(std::size_t)> dropped_line;
 

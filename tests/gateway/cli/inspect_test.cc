@@ -178,6 +178,7 @@ TEST_CASE("logs of a run are asked for once, and an output that cannot be read h
   CHECK(part.code == exit_code::unreachable);
   CHECK(lines_of(part.output) == 1'499);
   CHECK(part.errors == "millrace: the stderr of 't7', attempt 1, cannot be read: t7\n");
+  many.missing_log.clear();
   const auto some = command_line(many.on, {"logs", "r", "--stderr", "--grep", "t14.9$"});
   CHECK(some.code == exit_code::ok);
   CHECK(lines_of(some.output) == 10);
