@@ -53,13 +53,17 @@ private:
   int socket_;
 };
 
-// All threads of a child but its first stand still until the end of this.
+// All threads of a child but its first, and the one that writes its log, stand still until the end
+// of this.
 class stopped_threads {
 public:
   explicit stopped_threads(pid_t child) {
     for (const auto& each : fs::directory_iterator{"/proc/" + std::to_string(child) + "/task"}) {
       const pid_t thread = std::stoi(each.path().filename());
-      if (thread != child && ::ptrace(PTRACE_SEIZE, thread, nullptr, nullptr) == 0) {
+      std::string name;
+      std::getline(std::ifstream{each.path() / "comm"}, name);
+      if (thread != child && name != "log" &&
+          ::ptrace(PTRACE_SEIZE, thread, nullptr, nullptr) == 0) {
         threads_.push_back(thread);
         REQUIRE(::ptrace(PTRACE_INTERRUPT, thread, nullptr, nullptr) == 0);
         REQUIRE(::waitpid(thread, nullptr, __WALL) == thread);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "log/line_queue.h"
 
+#include <pthread.h>
+
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -39,6 +41,7 @@ struct line_queue::shared {
 };
 
 void line_queue::shared::run() {
+  ::pthread_setname_np(::pthread_self(), "log");
   std::unique_lock lock{mutex};
   for (;;) {
     changed.wait(lock, [this] { return ends || !waiting.empty() || dropped > 0; });
