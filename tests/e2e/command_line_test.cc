@@ -526,7 +526,7 @@ defaults:
       say() {
         echo "$1"
         times="$(dirname "$MILLRACE_OUTPUT")/stdout.times"
-        until grep -q "$(printf %015d "$2")" "$times" 2>&-; do sleep 0.01; done
+        until grep -q "$(printf %015d "$2")" "$times" 2>/dev/null; do sleep 0.01; done
         touch "said-$1"
       }
       after() { until test -e "said-$1"; do sleep 0.01; done; }
