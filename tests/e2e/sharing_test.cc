@@ -230,17 +230,6 @@ TEST_CASE("what would pass its project's quota waits for it with the reason, als
                   "wants 5 cpu; the project 'default' may have 4 at a time: ask for less");
   CHECK(at_server({"project", "set", "default", "--max-memory", "5Gi"}).status == 0);
   at_server.until({"get", first, "t"}, "running");
-  // Disks: what runs goes on, and what a run held is free with it.
-  at_server.until({"project", "usage", "default"}, "\nqueued_runs  0");
-  CHECK(at_server({"project", "set", "default", "--max-storage", "1M"}).status == 0);
-  at_server.until({"project", "get", "default"}, "max_storage:     1M (");
-  const auto mark = at_server.submit({"mark"});
-  const auto full = "waits for storage: runs of the project 'default' hold ";
-  at_server.until({"get", mark, "m"}, full);
-  at_server.restart();
-  at_server.until({"get", mark, "m"}, full);
-  CHECK(at_server({"project", "set", "default", "--max-storage", "none"}).status == 0);
-  CHECK(at_server({"watch", mark}).status == 0);
   for (const auto* name : {"first", "second"}) {
     let_go(name);
   }
