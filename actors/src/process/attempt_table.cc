@@ -152,15 +152,20 @@ result<unique_fd> reserved_file(const std::string& path, std::size_t bytes) {
   return file;
 }
 
-// Renames what a task has put in the place of a file of ours, or has damaged. Answers its new name.
-result<std::string> set_aside(const std::filesystem::path& file) {
-  const auto aside = file.string() + ".damaged";
+// Where what a task has put in the place of a file of ours, or has damaged, is kept.
+std::string aside_of(const std::filesystem::path& file) {
+  return file.string() + ".damaged";
+}
+
+// Renames `from`, which stood or stands at `file`, to where damaged files are kept.
+result<void> set_aside(const std::filesystem::path& file, const std::filesystem::path& from) {
+  const auto aside = aside_of(file);
   const unique_fd directory = open_file(file.parent_path().c_str(), O_RDONLY | O_DIRECTORY);
-  static_cast<void>(remove_tree(directory.get(), file.filename().string() + ".damaged"));
-  if (::rename(file.c_str(), aside.c_str()) != 0) {
-    return file_failure("cannot rename " + file.string() + " to " + aside, errno);
+  static_cast<void>(remove_tree(directory.get(), std::filesystem::path{aside}.filename().string()));
+  if (::rename(from.c_str(), aside.c_str()) != 0) {
+    return file_failure("cannot rename " + from.string() + " to " + aside, errno);
   }
-  return aside;
+  return {};
 }
 
 result<unique_fd> open_lock(const std::string& path) {
@@ -169,7 +174,7 @@ result<unique_fd> open_lock(const std::string& path) {
   };
   auto lock = open();
   const auto is_no_file = !lock && (errno == ELOOP || errno == EISDIR || errno == ENXIO);
-  if (is_no_file && set_aside(path)) {
+  if (is_no_file && set_aside(path, path)) {
     lock = open();
   }
   if (!lock) {
@@ -288,21 +293,15 @@ result<attempt_table> attempt_table::open(const std::filesystem::path& directory
   } else if (old.error().code() != errc::not_found) {
     wrong = old.error().text();
   }
-  if (!wrong.empty()) {
-    const auto aside = set_aside(path);
-    if (!aside) {
-      return aside.error();
-    }
-    if (warn) {
-      warn(
-          "the attempt table was set aside: attempts that it alone knew count as lost, and those "
-          "of their processes that still run are found by their environment file=" +
-          path.string() + " aside=" + *aside + " why=" + wrong);
-    }
-  }
   const auto carried = static_cast<std::uint32_t>(table.recovered_.size());
-  if (auto done = table.create(path, slot_count + carried); !done) {
+  if (auto done = table.create(path, slot_count + carried, !wrong.empty()); !done) {
     return std::move(done).error();
+  }
+  if (!wrong.empty() && warn) {
+    warn(
+        "the attempt table was set aside: attempts that it alone knew count as lost, and those "
+        "of their processes that still run are found by their environment file=" +
+        path.string() + " aside=" + aside_of(path) + " why=" + wrong);
   }
   return table;
 }
@@ -355,13 +354,14 @@ result<std::string> attempt_table::recover(int fd,
 }
 
 // Blocks are reserved at once, so that no later write of a slot meets a full disk.
-result<void> attempt_table::create(const std::filesystem::path& file, std::uint32_t slot_count) {
+result<void> attempt_table::create(const std::filesystem::path& file, std::uint32_t slot_count,
+                                   bool is_damaged) {
   const auto bytes_for = [](std::uint32_t slots) {
     return header_bytes + slots * sizeof(slot_record);
   };
   const auto fresh = file.string() + ".new";
   if (::unlink(fresh.c_str()) != 0 && errno == EISDIR) {
-    static_cast<void>(set_aside(fresh));
+    static_cast<void>(set_aside(fresh, fresh));
   }
   auto created = reserved_file(fresh, bytes_for(slot_count));
   // On a full disk the last start has left room for this one.
@@ -421,14 +421,23 @@ result<void> attempt_table::create(const std::filesystem::path& file, std::uint3
   if (failed != 0) {
     return file_failure("cannot write " + fresh, failed);
   }
-  // There the old table is room for the next start, which would be others' once it was given back.
-  if (is_spare &&
+  // The old table is there until the new one is: a damaged one has slots that are good.
+  const auto is_old_kept = is_spare || is_damaged;
+  if (is_old_kept &&
       ::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, file.c_str(), RENAME_EXCHANGE) == 0) {
-    ::rename(fresh.c_str(), spare.c_str());
-    return {};
-  }
-  if (::rename(fresh.c_str(), file.c_str()) != 0) {
-    return file_failure("cannot rename " + fresh, errno);
+    if (is_damaged) {
+      static_cast<void>(set_aside(file, fresh));
+    } else {  // room for the next start, which would be others' once it was given back
+      ::rename(fresh.c_str(), spare.c_str());
+      return {};
+    }
+  } else {
+    if (is_damaged) {
+      static_cast<void>(set_aside(file, file));  // a file system that cannot exchange
+    }
+    if (::rename(fresh.c_str(), file.c_str()) != 0) {
+      return file_failure("cannot rename " + fresh, errno);
+    }
   }
   // The next table has as many slots, and all of this one's attempts at most.
   static_cast<void>(reserved_file(spare, bytes_for(2 * slot_count)));

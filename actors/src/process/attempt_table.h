@@ -89,7 +89,7 @@ public:
 private:
   attempt_table() = default;
   [[nodiscard]] runtime::result<void> create(const std::filesystem::path& file,
-                                             std::uint32_t slot_count);
+                                             std::uint32_t slot_count, bool is_damaged);
   [[nodiscard]] runtime::result<std::string> recover(
       int fd, const std::function<void(std::string_view)>& warn);
 

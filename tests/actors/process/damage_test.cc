@@ -11,6 +11,7 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <csignal>
 
 #include "fixture.h"
 
@@ -228,7 +229,28 @@ TEST_CASE("whatever a command makes of the attempt table, this life and the next
   }
 }
 
-// Goal: what is good of a damaged table is used.
+// No file of this process may grow past `bytes`.
+class short_files {
+public:
+  explicit short_files(rlim_t bytes) : on_signal_(std::signal(SIGXFSZ, SIG_IGN)) {
+    REQUIRE(::getrlimit(RLIMIT_FSIZE, &before_) == 0);
+    const rlimit less{bytes, before_.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &less) == 0);
+  }
+  ~short_files() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, on_signal_);
+  }
+  short_files(const short_files&) = delete;
+  short_files& operator=(const short_files&) = delete;
+
+private:
+  rlimit before_{};
+  void (*on_signal_)(int);
+};
+
+// Goal: what is good of a damaged table is used, also by the start after one that could not make a
+// new table.
 TEST_CASE("a damaged slot hides its attempt, not the others") {
   surroundings f;
   CHECK(f.run(f.shell("a1", "exit 3")).exit_code == 3);
@@ -238,6 +260,13 @@ TEST_CASE("a damaged slot hides its attempt, not the others") {
                      std::ios::binary | std::ios::in | std::ios::out};
   table.seekp(256 + 20).put('x');  // in the first slot
   table.close();
+  {
+    const short_files limit{1000};
+    const auto refused =
+        process_supervisor::open({.state_directory = f.directory.path() / "state"}, f.clock);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().text().find("attempts.new") != std::string::npos);
+  }
   f.open();
   REQUIRE(f.supervisor->recovered().size() == 1);
   CHECK(f.supervisor->recovered()[0].token == "a2");
