@@ -118,6 +118,13 @@ error never_equal(std::string_view where, const value& a, const value& b) {
                    : "")};
 }
 
+error misordered(std::string_view where, const value& a, const value& b) {
+  return {errc::invalid_argument, "`" + std::string{where} + "` compares " + shown(a) + " with " +
+                                      shown(b) +
+                                      ", which are ordered otherwise as numbers; convert both: "
+                                      "`int(...)` or `float(...)`"};
+}
+
 // What `join` makes; a text of a definition has as much.
 constexpr std::size_t joined_bytes_max = std::size_t{1} << 20U;
 
@@ -366,7 +373,15 @@ private:
       return make_value(ordered(node.what, number_of(*left), number_of(*right)));
     }
     if (left->text() != nullptr && right->text() != nullptr) {
-      return make_value(ordered(node.what, *left->text(), *right->text()));
+      const auto as_texts = ordered(node.what, *left->text(), *right->text());
+      const auto first = to_float(*left);
+      const auto second = to_float(*right);
+      // Nobody means '10' < '9'; dates and names of one length are the same either way.
+      if (first && second &&
+          ordered(node.what, number_of(*first), number_of(*second)) != as_texts) {
+        return misordered(symbol_of(node.what), *left, *right);
+      }
+      return make_value(as_texts);
     }
     const bool left_fits = is_number(*left) || left->text() != nullptr;
     return wrong_type(symbol_of(node.what), "two numbers or two strings",

@@ -88,6 +88,26 @@ TEST_CASE("a comparison that can never hold and an output that is not there are 
   CHECK(*decided("${{ tasks.g.exit_code == 3 }}"));
 }
 
+TEST_CASE("texts that are numbers are not ordered as texts where that is another order") {
+  map_scope scope;
+  scope.outputs["g"]["n"] = make_value("10");
+  scope.outputs["g"]["day"] = make_value("20261201");
+  scope.outputs["g"]["half"] = make_value("-0.5");
+  const auto said = [&](std::string_view text) {
+    const auto made = decide(text, scope);
+    return made ? std::string{*made ? "yes" : "no"} : made.error().text();
+  };
+  CHECK(said("${{ tasks.g.outputs.n < '9' }}") ==
+        "`<` compares the string `10` with the string `9`, which are ordered otherwise as numbers; "
+        "convert both: `int(...)` or `float(...)`");
+  CHECK(said("${{ '9' >= tasks.g.outputs.n }}").starts_with("`>=` compares the string `9`"));
+  CHECK(said("${{ tasks.g.outputs.half > '-0.25' }}").ends_with("`float(...)`"));
+  CHECK(said("${{ int(tasks.g.outputs.n) < int('9') }}") == "no");
+  CHECK(said("${{ tasks.g.outputs.day > '20261130' }}") == "yes");
+  CHECK(said("${{ tasks.g.outputs.n < '1x' }}") == "yes");
+  CHECK(said("${{ tasks.g.outputs.n <= '10' }}") == "yes");
+}
+
 TEST_CASE("lists are made of texts and numbers, and texts of lists") {
   map_scope scope;
   scope.params["csv"] = make_value("a,b,,c,");
