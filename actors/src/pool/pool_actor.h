@@ -46,6 +46,7 @@ public:
 private:
   template <class Entry>
   void add(Entry entry);
+  void restore_projects();
   void save_usage(std::string_view project);
   void save_storage(std::string_view executor, const pool_queue::storage_by_project& was);
   void put_shares(schemas::Pool::StatusResults::Builder into) const;
