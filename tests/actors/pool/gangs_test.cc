@@ -5,65 +5,12 @@
 #include <algorithm>
 #include <random>
 
-#include "pool/pool_queue.h"
+#include "lab.h"
 
 namespace millrace::actors {
 namespace {
 
 using namespace std::chrono_literals;
-using names = std::vector<std::string>;
-
-constexpr runtime::wall_time start{std::chrono::hours{1}};
-
-// A pool that numbers its tickets itself, with executors that are reached at their own names.
-struct lab {
-  explicit lab(pool_queue of = pool_queue{0}) : pool(std::move(of)) {}
-
-  pool_queue pool;
-  std::uint64_t number = 0;
-  runtime::wall_time now = start;
-  std::vector<pool_grant> granted;
-
-  void want(const std::string& task, pool_wish wish = {}, bool shared = false,
-            std::uint32_t priority = 50) {
-    REQUIRE(pool.enqueue(++number, task, 1, priority, shared, std::move(wish), now));
-  }
-  // Ranks `from` to `to` of a gang, each a task.
-  void want_ranks(const std::string& name, std::uint32_t ranks, std::uint32_t from,
-                  std::uint32_t to, pool_wish wish = {}, bool shared = false,
-                  std::uint32_t priority = 50) {
-    for (auto rank = from; rank < to; ++rank) {
-      wish.gang = {name, 0, ranks, rank};
-      want(name + "[" + std::to_string(rank) + "]", wish, shared, priority);
-    }
-  }
-  void want_gang(const std::string& name, std::uint32_t ranks, const pool_wish& wish = {},
-                 bool shared = false, std::uint32_t priority = 50) {
-    want_ranks(name, ranks, 0, ranks, wish, shared, priority);
-  }
-  void join(const std::string& executor, std::uint32_t slots, resource_amounts resources = {}) {
-    REQUIRE(pool.join(executor, 1, slots, std::move(resources), now, executor + ".host").empty());
-  }
-  void end(const std::string& task) { REQUIRE(pool.release(task, 1, now)); }
-  void end_gang(const std::string& name, std::uint32_t ranks) {
-    for (std::uint32_t rank = 0; rank < ranks; ++rank) {
-      end(name + "[" + std::to_string(rank) + "]");
-    }
-  }
-  names grant() {
-    granted = pool.grant(now);
-    names made;
-    for (const auto& each : granted) {
-      made.push_back(each.ticket.task);
-    }
-    return made;
-  }
-  std::string why(const std::string& task) const { return pool.reason(task, now); }
-};
-
-pool_wish of(std::string project, resource_amounts resources = {}) {
-  return {.project = std::move(project), .resources = std::move(resources)};
-}
 
 // --- all or nothing ------------------------------------------------------------------------------
 
@@ -138,13 +85,13 @@ TEST_CASE("what is before a gang of its project does not wait for what is kept f
   here.want("s/1", of("q"));
   here.want("s/2", of("q"));
   CHECK(here.grant().size() == 2);
-  here.want_gang("r/g", 4, of("p"), false, 0);
+  here.want_gang("r/g", 4, of("p"), 0);
   CHECK(here.grant().empty());
   here.now += patience;
   CHECK(here.grant().empty());
-  here.want("r/same", of("p"), false, 0);
-  here.want("r/low", of("q"), false, 0);
-  here.want("u/urgent", of("p"), false, 900);
+  here.want("r/same", of("p"), 0);
+  here.want("r/low", of("q"), 0);
+  here.want("u/urgent", of("p"), 900);
   CHECK(here.why("u/urgent").find("kept for a gang") == std::string::npos);
   CHECK(here.why("r/same").find("kept for a gang") != std::string::npos);
   CHECK(here.grant() == names{"u/urgent", "r/low"});  // the gang waits for its project now
@@ -152,7 +99,7 @@ TEST_CASE("what is before a gang of its project does not wait for what is kept f
 
 TEST_CASE("the largest executor that is told of can be had") {
   lab here;
-  here.want("r/small", {.most_ranks = 3}, true);
+  here.want("r/small", {.most_ranks = 3}, 50, true);
   CHECK(here.why("r/small").find("largest") == std::string::npos);  // there is none
   here.join("a", 1);
   here.join("b", 2);
@@ -254,27 +201,27 @@ TEST_CASE("a gang whose ranks share a workspace goes to one executor, which has 
   lab here;
   here.join("a", 3);
   here.join("b", 2);
-  here.want("r/first", {.most_ranks = 3}, true);
-  here.want_gang("r/g", 3, {.most_ranks = 3}, true);
-  here.want_gang("s/g", 4, {.most_ranks = 4}, true);
+  here.want("r/first", {.most_ranks = 3}, 50, true);
+  here.want_gang("r/g", 3, {.most_ranks = 3}, 50, true);
+  here.want_gang("s/g", 4, {.most_ranks = 4}, 50, true);
   REQUIRE(here.grant() == names{"r/first"});
   CHECK(here.granted[0].ticket.executor == "a");  // where its gang fits
   CHECK(here.why("r/g[0]") == "a gang of 3 ranks: 2 places are free at a");
   CHECK(here.why("s/g[0]") ==
         "a gang of 4 ranks, which share a workspace; there are 3 places for them at a at most");
-  here.want("s/other", {.most_ranks = 4}, true);
+  here.want("s/other", {.most_ranks = 4}, 50, true);
   CHECK(here.why("s/other") ==
         "a gang of its run has 4 ranks, which share a workspace; the largest executor, a, has 3 "
         "slots");
   here.end("r/first");
   REQUIRE(here.grant() == names{"r/g[0]", "r/g[1]", "r/g[2]"});
   CHECK_FALSE(here.granted[0].pins);
-  here.want_gang("t/g", 2, {.most_ranks = 2}, true);
+  here.want_gang("t/g", 2, {.most_ranks = 2}, 50, true);
   REQUIRE(here.grant() == names{"t/g[0]", "t/g[1]"});
   CHECK(here.granted[0].pins);
   CHECK(here.pool.executor_of("t") == "b");
   here.end_gang("r/g", 3);
-  here.want_gang("t/h", 3, {.most_ranks = 3}, true);
+  here.want_gang("t/h", 3, {.most_ranks = 3}, 50, true);
   CHECK(here.grant().empty());
   CHECK(here.why("t/h[0]") ==
         "a gang of 3 ranks, which share a workspace; there are 2 places for them at b");
@@ -287,7 +234,7 @@ TEST_CASE("a gang that shares a workspace is not spread over executors that each
   here.want("s/1");
   here.want("s/2");
   CHECK(here.grant().size() == 2);
-  here.want_gang("r/g", 3, {.most_ranks = 3}, true);
+  here.want_gang("r/g", 3, {.most_ranks = 3}, 50, true);
   CHECK(here.grant().empty());
   CHECK(here.why("r/g[0]") == "a gang of 3 ranks: 2 places are free at a");
   here.now += patience;
@@ -387,7 +334,7 @@ TEST_CASE("small tasks pass a gang for a minute, and then free places are kept f
   CHECK(here.why("s/5") ==
         "the free slots are kept for 'g[0]' of run r, one of a gang of 3 ranks, which has waited "
         "longer");
-  here.want("u/urgent", {}, false, 90);
+  here.want("u/urgent", {}, 90);
   CHECK(here.grant() == names{"u/urgent"});  // it comes before
   here.end("u/urgent");
   here.end("s/2");
@@ -495,22 +442,22 @@ TEST_CASE("a gang neither preempts nor makes way") {
   lab here;
   here.pool.set_limits("vip", {.preempts_from = 50});
   here.join("a", 2);
-  here.want_gang("r/g", 2, of("p"), false, 10);
+  here.want_gang("r/g", 2, of("p"), 10);
   CHECK(here.grant().size() == 2);
-  here.want("u/urgent", of("vip"), false, 100);
+  here.want("u/urgent", of("vip"), 100);
   CHECK(here.grant().empty());
   CHECK(here.pool.take_news().preempted.empty());
   here.end_gang("r/g", 2);
   CHECK(here.grant().size() == 1);
   here.end("u/urgent");
   for (const auto* task : {"s/1", "s/2"}) {
-    here.want(task, {.project = "p", .preemptible = true}, false, 10);
+    here.want(task, {.project = "p", .preemptible = true}, 10);
   }
   CHECK(here.grant().size() == 2);
-  here.want_gang("v/g", 2, of("vip"), false, 100);
+  here.want_gang("v/g", 2, of("vip"), 100);
   CHECK(here.grant().empty());
   CHECK(here.pool.take_news().preempted.empty());
-  here.want("w/urgent", of("vip"), false, 90);  // behind it in order
+  here.want("w/urgent", of("vip"), 90);  // behind it in order
   CHECK(here.grant().empty());
   CHECK(here.pool.take_news().preempted.size() == 1);
 }
@@ -704,12 +651,12 @@ TEST_CASE("random gangs are granted whole, and all get their turn") {
         gang.ranks = 2 + below(5);
         gang.is_whole = below(5) > 0;
         const auto come = gang.is_whole ? gang.ranks : gang.ranks - 1;
-        here.want_ranks(name, gang.ranks, 0, come, wish, run < "r2", 50 + below(2));
+        here.want_ranks(name, gang.ranks, 0, come, wish, 50 + below(2), run < "r2");
         for (std::uint32_t rank = 0; rank < come; ++rank) {
           gang.left.insert(name + "[" + std::to_string(rank) + "]");
         }
       } else if (what < 6) {
-        here.want(name, wish, run < "r2", 50 + below(2));
+        here.want(name, wish, 50 + below(2), run < "r2");
         small.insert(name);
       } else {
         end_one(below(1'000));

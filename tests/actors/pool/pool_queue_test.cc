@@ -1,28 +1,17 @@
 // SPDX-License-Identifier: MIT
 // The pool's decisions, without actors: who gets a slot, in which order, and what a lost executor
 // gives back.
-#include "pool/pool_queue.h"
-
-#include "pipeline/names.h"
-
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <random>
 #include <tuple>
 
+#include "lab.h"
+#include "pipeline/names.h"
+
 namespace millrace::actors {
 namespace {
-
-std::vector<std::string> tasks_of(const std::vector<pool_grant>& grants) {
-  std::vector<std::string> names;
-  for (const auto& each : grants) {
-    names.push_back(each.ticket.task);
-  }
-  return names;
-}
-
-using names = std::vector<std::string>;
 
 TEST_CASE("an executor that drains gets nothing new, and keeps what it has") {
   pool_queue pool{0};

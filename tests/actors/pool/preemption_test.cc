@@ -6,21 +6,18 @@
 #include <algorithm>
 #include <random>
 
+#include "lab.h"
 #include "pipeline/names.h"
-#include "pool/pool_queue.h"
 
 namespace millrace::actors {
 namespace {
 
 using namespace std::chrono_literals;
-using names = std::vector<std::string>;
 
-constexpr runtime::wall_time start{std::chrono::hours{1}};
-
-// A pool that numbers its tickets itself. The project `vip` preempts from priority 100 on; tickets
-// are of it, and make way, unless they say otherwise.
-struct lab {
-  explicit lab(std::uint32_t ahead = 0) : pool(ahead) {
+// The project `vip` preempts from priority 100 on; tickets are of it, and make way, unless they say
+// otherwise. Time passes with each step.
+struct vip_lab : lab {
+  explicit vip_lab(std::uint32_t ahead = 0) : lab(pool_queue{ahead}) {
     pool.set_limits("vip", {.preempts_from = 100});
   }
 
@@ -28,22 +25,14 @@ struct lab {
             pool_wish wish = {.project = "vip", .preemptible = true}, bool shared = false) {
     wish.resources = std::move(resources);
     now += 1s;
-    REQUIRE(pool.enqueue(++number, task, 1, priority, shared, std::move(wish), now));
+    lab::want(task, std::move(wish), priority, shared);
   }
-  void join(const std::string& executor, std::uint32_t slots, resource_amounts resources = {},
-            std::uint64_t incarnation = 1) {
-    REQUIRE(pool.join(executor, incarnation, slots, std::move(resources), now).empty());
-  }
-  void end(const std::string& task) { REQUIRE(pool.release(task, 1, now)); }
   // As its task does when the attempt has ended for another.
   void makes_way(const std::string& task) { REQUIRE(pool.requeue(task, 1, 1, true, now)); }
   // Those that start.
   names grant() {
-    names made;
     now += 1s;
-    for (const auto& each : pool.grant(now)) {
-      made.push_back(each.ticket.task);
-    }
+    auto made = lab::grant();
     news = pool.take_news();
     return made;
   }
@@ -62,11 +51,7 @@ struct lab {
     }
     return made;
   }
-  std::string why(const std::string& task) const { return pool.reason(task, now); }
 
-  pool_queue pool;
-  std::uint64_t number = 0;
-  runtime::wall_time now = start;
   pool_news news;
 };
 
@@ -74,7 +59,7 @@ const pool_wish stays{.project = "vip"};
 const pool_wish of_others{.project = "other", .preemptible = true};
 
 TEST_CASE("one of higher priority has the place of one that makes way, as soon as that has ended") {
-  lab here;
+  vip_lab here;
   here.join("e", 1);
   here.want("r/low", 10);
   CHECK(here.grant() == names{"r/low"});
@@ -100,7 +85,7 @@ TEST_CASE("one of higher priority has the place of one that makes way, as soon a
 }
 
 TEST_CASE("nobody makes way unless a project may, by its priority, for one of higher priority") {
-  lab here;
+  vip_lab here;
   here.join("e", 1);
   here.want("r/a", 100);
   CHECK(here.grant() == names{"r/a"});
@@ -123,7 +108,7 @@ TEST_CASE("nobody makes way unless a project may, by its priority, for one of hi
 }
 
 TEST_CASE("one that others made way for makes way itself") {
-  lab here;
+  vip_lab here;
   here.join("e", 1);
   here.want("r/low", 10);
   CHECK(here.grant() == names{"r/low"});
@@ -137,7 +122,7 @@ TEST_CASE("one that others made way for makes way itself") {
 }
 
 TEST_CASE("what is promised first is not passed by what is promised later") {
-  lab here;
+  vip_lab here;
   here.join("e", 3, {{"cpu", 2'000}});
   here.want("r/1", 10, {{"cpu", 1'000}});
   here.want("r/2", 10, {{"cpu", 1'000}});
@@ -154,7 +139,7 @@ TEST_CASE("what is promised first is not passed by what is promised later") {
 }
 
 TEST_CASE("each project may preempt from a priority of its own") {
-  lab here;
+  vip_lab here;
   here.pool.set_limits("other", {.preempts_from = 50});
   here.join("e", 1);
   here.want("r/1", 10);
@@ -169,7 +154,7 @@ TEST_CASE("each project may preempt from a priority of its own") {
 
 TEST_CASE("nobody makes way for what is kept for one that is before it") {
   for (const auto waited : {false, true}) {
-    lab here;
+    vip_lab here;
     here.join("e", 4, {{"cpu", 4'000}});
     here.want("r/1", 10, {{"cpu", 2'000}}, stays);
     here.want("r/2", 10, {{"cpu", 1'000}});
@@ -184,7 +169,7 @@ TEST_CASE("nobody makes way for what is kept for one that is before it") {
 }
 
 TEST_CASE("what says that it does not make way does not") {
-  lab here;
+  vip_lab here;
   here.join("e", 2);
   here.want("r/stays", 1, {}, stays);
   here.want("r/other", 50, {}, of_others);
@@ -213,7 +198,7 @@ TEST_CASE("the lowest priority ends first, then the youngest, and no more than h
   };
   for (const auto& each : cases) {
     CAPTURE(each.what);
-    lab here;
+    vip_lab here;
     here.join("e", 5, {{"cpu", 7'000}, {"gpu", 1}});
     here.want("r/1gpu", 60, {{"gpu", 1}});
     CHECK(here.grant().size() == 1);
@@ -238,7 +223,7 @@ TEST_CASE("the lowest priority ends first, then the youngest, and no more than h
 }
 
 TEST_CASE("the executor is chosen where the least is lost, and a free one before all") {
-  lab here;
+  vip_lab here;
   here.join("a", 1);
   here.join("b", 1);
   here.join("c", 1);
@@ -259,7 +244,7 @@ TEST_CASE("the executor is chosen where the least is lost, and a free one before
 }
 
 TEST_CASE("many may preempt at once, each has a place of its own, and the best claim is first") {
-  lab here;
+  vip_lab here;
   here.join("e", 3);
   for (const auto* task : {"r/1", "r/2", "r/3"}) {
     here.want(task, 10);
@@ -282,7 +267,7 @@ TEST_CASE("many may preempt at once, each has a place of its own, and the best c
 }
 
 TEST_CASE("nothing makes way for what could not start all the same") {
-  lab here;
+  vip_lab here;
   here.join("e", 2, {{"gpu", 1}});
   const pool_wish holds{.project = "vip", .locks = {{"l", 0}}, .preemptible = true};
   SUBCASE("a lock is held, though it is by what could make way") {
@@ -330,7 +315,7 @@ TEST_CASE("nothing makes way for what could not start all the same") {
 }
 
 TEST_CASE("what is free by a preemption is not another's, whoever fits there") {
-  lab here;
+  vip_lab here;
   here.join("e", 4, {{"cpu", 4'000}});
   here.want("r/1", 10, {{"cpu", 2'000}});
   here.want("r/2", 10, {{"cpu", 2'000}});
@@ -352,7 +337,7 @@ TEST_CASE("what is free by a preemption is not another's, whoever fits there") {
 }
 
 TEST_CASE("nothing is granted ahead of what is promised, and what was makes way too") {
-  lab here{2};
+  vip_lab here{2};
   here.join("e", 1);
   for (const auto* task : {"r/1", "r/2", "r/3", "r/4"}) {
     here.want(task, 10);
@@ -370,7 +355,7 @@ TEST_CASE("nothing is granted ahead of what is promised, and what was makes way 
 }
 
 TEST_CASE("one who cannot preempt is granted ahead as ever") {
-  lab here{1};
+  vip_lab here{1};
   here.join("e", 1);
   here.want("r/1", 10, {}, stays);
   CHECK(here.grant().size() == 1);
@@ -379,7 +364,7 @@ TEST_CASE("one who cannot preempt is granted ahead as ever") {
 }
 
 TEST_CASE("who may not preempt and waits keeps nobody from it, whatever its priority") {
-  lab here;
+  vip_lab here;
   here.join("e", 1);
   here.want("r/1", 10);
   CHECK(here.grant().size() == 1);
@@ -395,7 +380,7 @@ TEST_CASE("who may not preempt and waits keeps nobody from it, whatever its prio
 }
 
 TEST_CASE("what was granted ahead to a higher priority is not passed by a preemption") {
-  lab here{1};
+  vip_lab here{1};
   here.join("e", 1);
   here.want("r/1", 10);
   CHECK(here.grant().size() == 1);
@@ -407,7 +392,7 @@ TEST_CASE("what was granted ahead to a higher priority is not passed by a preemp
 }
 
 TEST_CASE("what is promised gives way to a higher priority, without one more that ends") {
-  lab here;
+  vip_lab here;
   here.join("e", 1);
   here.want("r/1", 10);
   CHECK(here.grant().size() == 1);
@@ -423,7 +408,7 @@ TEST_CASE("what is promised gives way to a higher priority, without one more tha
 }
 
 TEST_CASE("a promise ends with who has it, with a pause, and with the executor") {
-  lab here;
+  vip_lab here;
   here.join("e", 1);
   here.want("r/1", 10);
   CHECK(here.grant().size() == 1);
@@ -479,7 +464,7 @@ TEST_CASE("a promise ends with who has it, with a pause, and with the executor")
 }
 
 TEST_CASE("a promise that cannot be kept any more waits again") {
-  lab here;
+  vip_lab here;
   here.join("e", 2);
   here.want("r/1", 10);
   here.want("r/2", 50, {}, stays);
@@ -497,7 +482,7 @@ TEST_CASE("a promise that cannot be kept any more waits again") {
 }
 
 TEST_CASE("the tickets of a run go where the first of them was promised a place") {
-  lab here;
+  vip_lab here;
   here.join("a", 1);
   here.join("b", 1);
   here.want("r/1", 20);
@@ -515,7 +500,7 @@ TEST_CASE("the tickets of a run go where the first of them was promised a place"
 // broken.
 TEST_CASE("a run is bound by a promise while that stands, and for good once it is kept") {
   const pool_wish vip{.project = "vip", .preemptible = true};
-  lab here;
+  vip_lab here;
   here.join("a", 1);
   here.want("r/low", 10);
   CHECK(here.grant().size() == 1);
@@ -550,7 +535,7 @@ TEST_CASE("a run is bound by a promise while that stands, and for good once it i
     CHECK(here.pool.runs_of("a", 10) == std::vector<std::string>{"s"});
   }
   SUBCASE("the pool comes back") {
-    lab again;
+    vip_lab again;
     for (const auto* task : {"r/low", "s/1"}) {
       again.pool.restore(*here.pool.find(task, 1));
     }
@@ -564,7 +549,7 @@ TEST_CASE("a run is bound by a promise while that stands, and for good once it i
 }
 
 TEST_CASE("what made way waits in its old place, as its next attempt") {
-  lab here;
+  vip_lab here;
   here.join("e", 1);
   here.want("r/first", 10);
   CHECK(here.grant().size() == 1);
@@ -590,13 +575,13 @@ TEST_CASE("what made way waits in its old place, as its next attempt") {
 }
 
 TEST_CASE("what is stored of a preemption is all of it") {
-  lab here;
+  vip_lab here;
   here.join("e", 1);
   here.want("r/low", 10);
   CHECK(here.grant().size() == 1);
   here.want("s/high", 100);
   CHECK(here.grant().empty());
-  lab again;
+  vip_lab again;
   again.number = here.number;
   again.now = here.now;
   for (const auto* task : {"r/low", "s/high"}) {
@@ -614,7 +599,7 @@ TEST_CASE("what is stored of a preemption is all of it") {
 // Method: count the lanes that grants look at while low ones make way, and come back.
 TEST_CASE("what waits costs nothing where tickets make way") {
   const auto looks_with = [](int tickets) {
-    lab here;
+    vip_lab here;
     here.join("a", 2, {{"cpu", 2'000}});
     here.join("b", 2, {{"cpu", 2'000}});
     for (int at = 0; at < 4; ++at) {
@@ -652,7 +637,7 @@ TEST_CASE("what waits costs nothing where tickets make way") {
 
 // Grants, and sums over all tickets: nothing is overcommitted by what executors were told, and each
 // promise and each that makes way has its reason. Answers how many more make way.
-std::size_t grant_and_check(lab& here, const std::set<std::string>& paused) {
+std::size_t grant_and_check(vip_lab& here, const std::set<std::string>& paused) {
   static_cast<void>(here.grant());
   for (const auto& each : here.news.preempted) {
     CHECK(each.ends.wish.preemptible);
@@ -692,7 +677,7 @@ std::size_t grant_and_check(lab& here, const std::set<std::string>& paused) {
 }
 
 // Ends one after the other, until none is left that can start.
-void end_all(lab& here, std::set<std::string>& known) {
+void end_all(vip_lab& here, std::set<std::string>& known) {
   for (int round = 0; round < 2'000 && !known.empty(); ++round) {
     here.now += 10s;
     std::string ended;
@@ -724,7 +709,7 @@ TEST_CASE("random preemptions never break what was promised") {
     const auto below = [&](std::uint32_t limit) {
       return static_cast<std::uint32_t>(random() % limit);
     };
-    lab here;
+    vip_lab here;
     here.pool = seed % 3 == 0 ? pool_queue{} : pool_queue{seed % 3 - 1};
     here.pool.set_limits("vip", {.preempts_from = 3});
     here.pool.set_limits("other", {.max_running = 3});

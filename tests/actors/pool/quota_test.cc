@@ -8,53 +8,14 @@
 #include <random>
 #include <set>
 
-#include "pool/pool_queue.h"
+#include "lab.h"
 
 namespace millrace::actors {
 namespace {
 
 using namespace std::chrono_literals;
-using names = std::vector<std::string>;
 
-constexpr runtime::wall_time start{std::chrono::hours{1}};
 constexpr std::uint64_t gib = std::uint64_t{1} << 30U;
-
-pool_wish of(std::string project, resource_amounts resources = {}) {
-  return {.project = std::move(project), .resources = std::move(resources)};
-}
-
-// A pool that numbers its tickets itself.
-struct lab {
-  pool_queue pool{0};
-  std::uint64_t number = 0;
-  runtime::wall_time now = start;
-
-  void want(const std::string& task, pool_wish wish, std::uint32_t priority = 50) {
-    REQUIRE(pool.enqueue(++number, task, 1, priority, false, std::move(wish), now));
-  }
-  void want_gang(const std::string& name, std::uint32_t ranks, pool_wish wish) {
-    for (std::uint32_t rank = 0; rank < ranks; ++rank) {
-      wish.gang = {name, 0, ranks, rank};
-      want(name + "[" + std::to_string(rank) + "]", wish);
-    }
-  }
-  void join(const std::string& executor, std::uint32_t slots, resource_amounts resources = {},
-            std::uint64_t incarnation = 1) {
-    REQUIRE(pool.join(executor, incarnation, slots, std::move(resources), now, executor).empty());
-  }
-  void end(const std::string& task) { REQUIRE(pool.release(task, 1, now)); }
-  names grant() {
-    names made;
-    for (const auto& each : pool.grant(now)) {
-      made.push_back(each.ticket.task);
-    }
-    return made;
-  }
-  std::string why(const std::string& task) const { return pool.reason(task, now); }
-  [[nodiscard]] const project_share& share(const std::string& project) const {
-    return *pool.shares().find(project);
-  }
-};
 
 // --- processors and memory -----------------------------------------------------------------------
 

@@ -1,51 +1,19 @@
 // SPDX-License-Identifier: MIT
 // How a pool shares its executors: resources, locks, projects, and what each that waits is told.
-#include "pool/pool_queue.h"
-
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <random>
 
+#include "lab.h"
+
 namespace millrace::actors {
 namespace {
 
 using namespace std::chrono_literals;
-using names = std::vector<std::string>;
-
-constexpr runtime::wall_time start{std::chrono::hours{1}};
-
-names tasks_of(const std::vector<pool_grant>& grants) {
-  names made;
-  for (const auto& each : grants) {
-    made.push_back(each.ticket.task);
-  }
-  return made;
-}
-
-// A pool that numbers its tickets itself.
-struct lab {
-  pool_queue pool{0};
-  std::uint64_t number = 0;
-  runtime::wall_time now = start;
-
-  void want(const std::string& task, pool_wish wish = {}, std::uint32_t priority = 50,
-            bool shared = false) {
-    REQUIRE(pool.enqueue(++number, task, 1, priority, shared, std::move(wish), now));
-  }
-  void join(const std::string& executor, std::uint32_t slots, resource_amounts resources = {}) {
-    REQUIRE(pool.join(executor, 1, slots, std::move(resources)).empty());
-  }
-  void end(const std::string& task) { REQUIRE(pool.release(task, 1, now)); }
-  names grant() { return tasks_of(pool.grant(now)); }
-  std::string why(const std::string& task) const { return pool.reason(task, now); }
-};
 
 pool_wish wants(resource_amounts resources) {
   return {.resources = std::move(resources)};
-}
-pool_wish of(std::string project, resource_amounts resources = {}) {
-  return {.project = std::move(project), .resources = std::move(resources)};
 }
 pool_wish holds(std::vector<pool_lock> locks, std::string project = "p") {
   return {.project = std::move(project), .locks = std::move(locks)};
