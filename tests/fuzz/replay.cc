@@ -28,8 +28,10 @@ int main(int count, char** arguments) {
       continue;
     }
     for (const auto& entry : std::filesystem::directory_iterator{each}) {
-      replay(entry.path());
-      ++files;
+      if (entry.is_regular_file()) {
+        replay(entry.path());
+        ++files;
+      }
     }
   }
   std::printf("%u inputs\n", files);
