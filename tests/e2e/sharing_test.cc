@@ -255,6 +255,27 @@ TEST_CASE("what would pass its project's quota waits for it with the reason, als
   CHECK(at_server({"project", "usage", "default", "--max-cpu", "2"}).status == 2);
 }
 
+// Executors look at one run at a time, so a run counts some seconds after it wrote.
+TEST_CASE("a project whose runs hold its storage starts nothing more until some of it is free") {
+  shared_server at_server{{"--slots", "4"}};
+  const auto over = at_server.folder.path / "over";
+  at_server.apply("writes", "  - {name: w, run: 'head -c 2000000 /dev/zero > file; until test -e " +
+                                over.string() + "; do sleep 0.05; done'}\n");
+  const auto writes = at_server.submit({"writes"});
+  CHECK(at_server({"project", "set", "default", "--max-storage", "1M"}).status == 0);
+  at_server.until({"project", "usage", "default"}, "1956Ki  1M");
+  at_server.until({"project", "get", "default"}, "max_storage:     1M (1956Ki used)");
+  const auto mark = at_server.submit({"mark"});
+  const auto full = "waits for storage: runs of the project 'default' hold ";
+  at_server.until({"get", mark, "m"}, full);
+  { std::ofstream{over}; }
+  CHECK(at_server({"watch", writes}).status == 0);  // what runs goes on
+  at_server.restart();
+  at_server.until({"get", mark, "m"}, full);
+  CHECK(at_server({"delete", "run", writes}).status == 0);
+  CHECK(at_server({"watch", mark}).status == 0);
+}
+
 TEST_CASE("a project has its bounds") {
   shared_server at_server{{"--slots", "4", "--resources", "gpu=9"}};
   CHECK(at_server({"project", "set", "default", "--max-running", "1", "--max-queued-runs", "2"})
