@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Chains of calls that come back to where they began.
-#include "conformance/probe.h"
+#include "conformance/walker.h"
 
 namespace millrace::conformance {
 namespace {
@@ -78,86 +78,6 @@ private:
     params.build().setScope(scope.c_str());
     co_await ref<Link>(path[0]).ask(std::move(params));
   }
-};
-
-using steps = std::vector<std::string>;
-
-class walker final : public walker_base<> {
-public:
-  explicit walker(stage& on) : stage_(on) {}
-
-  async<> walk(walk_params params) override { return go(steps_of(params)); }
-  async<> walk_reading(walk_reading_params params) override { return go(steps_of(params)); }
-  async<> walk_beside(walk_beside_params params) override { return go(steps_of(params)); }
-  async<> raise(raise_params params) override {
-    notify(params.name());
-    return {};
-  }
-
-  /// The call that does `to_do`, of which the first says by whom.
-  static call<void> call_of(const steps& to_do) {
-    const auto filled = [&](auto params) {
-      auto rest = params.build().initSteps(static_cast<unsigned>(to_do.size() - 1));
-      for (unsigned at = 0; at < rest.size(); ++at) {
-        rest.set(at, to_do[at + 1].c_str());
-      }
-      return params;
-    };
-    const auto whom = ref<Walker>(to_do[0].substr(5));
-    return to_do[0].starts_with("read ")
-               ? whom.walk_reading(filled(walker_interface::walk_reading_params{}))
-               : whom.walk(filled(walker_interface::walk_params{}));
-  }
-
-private:
-  template <class Params>
-  static steps steps_of(const Params& params) {
-    steps all;
-    for (const auto each : params.read().getSteps()) {
-      all.emplace_back(each.cStr());
-    }
-    return all;
-  }
-
-  async<> go(steps to_do) {
-    while (!to_do.empty()) {
-      const auto step = to_do.front();
-      const steps rest{to_do.begin() + 1, to_do.end()};
-      const auto what = step.substr(std::min(step.size(), std::size_t{5}));
-      if (step == "scope") {
-        const auto scope = allow_reentry();
-        co_await go(rest);
-        co_return;
-      }
-      if (step == "both") {
-        const auto middle = std::find(rest.begin(), rest.end(), "|");
-        std::vector<call<void>> calls;
-        calls.push_back(call_of({rest.begin(), middle}));
-        calls.push_back(call_of({middle + 1, rest.end()}));
-        for (const auto& each : co_await all(std::move(calls))) {
-          if (!each) {
-            co_await fail(each.error());
-          }
-        }
-        co_return;
-      }
-      if (step.starts_with("call ") || step.starts_with("read ")) {
-        co_await call_of(to_do);
-        co_return;
-      }
-      if (step.starts_with("say ")) {
-        stage_.events.write(step.substr(4));
-      } else if (step == "block") {
-        stage_.events.write("blocks");
-        stage_.opened.wait();
-      } else {
-        co_await wait(what, 1h);
-      }
-      to_do = rest;
-    }
-  }
-
-  stage& stage_;
 };
 
 class link_silo : public probe_silo {
