@@ -114,7 +114,40 @@ struct Failure {
 }
 
 struct RoutedCancel {
-  # The caller of a call no longer waits for it.
+  # The caller of a call no longer waits for it; or a probe follows one.
   id @0 :RoutedCallId;
-  # Of the call.
+  # Of the call; absent beside a probe, so that a reader that does not know these takes it for a
+  # call that it does not serve.
+  probe @1 :WaitProbe;
+  # Absent: the call is cancelled.
+}
+
+struct WaitProbe {
+  # Follows what turns and calls wait for over silos, to find those that wait for each other.
+  call @0 :RoutedCallId;
+  # Which it follows: one of its sender, which its receiver serves.
+  turn @1 :WaitMark;
+  # The turn whose search it is.
+  passed @2 :UInt64;
+  # A digest of the turns and calls that it has passed in this round.
+  firstRound @3 :UInt64;
+  # In the second round: the digest of the first; 0: this is the first.
+  left @4 :UInt16;
+  # How many probes it may still become.
+  path @5 :Text;
+  # The chain of the first call that it found kept out; empty: of none yet.
+  met @6 :UInt16;
+  # How many turns that keep calls out it has met in this round.
+  remembered @7 :WaitMark;
+  # One of these: the probe ends when it meets it again.
+}
+
+struct WaitMark {
+  # Names a turn among all of a cluster; the one that is less, field by field, is older.
+  since @0 :Int64;
+  # When its silo had it, in nanoseconds of that silo's time of day since 1970.
+  origin @1 :UInt64;
+  # The incarnation of that silo.
+  number @2 :UInt64;
+  # Among those of that incarnation; from 1, never used again.
 }

@@ -23,6 +23,13 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     MILLRACE_ASSERT(same.context == call->context && same.chain.size() == call->chain.size());
   } else if (const auto* answer = std::get_if<answer_frame>(&*decoded)) {
     MILLRACE_ASSERT(!answer->outcome || answer->outcome->flat().size() % 8 == 0);
+  } else if (const auto* probe = std::get_if<probe_frame>(&*decoded)) {
+    const auto again =
+        decode_frame(static_cast<std::uint16_t>(frame_kind::cancel), encoded_frame{*probe}.bytes());
+    MILLRACE_ASSERT(again.has_value());
+    const auto& same = std::get<probe_frame>(*again);
+    MILLRACE_ASSERT(same.call == probe->call && same.probe.turn == probe->probe.turn);
+    MILLRACE_ASSERT(same.probe.path == probe->probe.path && same.probe.left == probe->probe.left);
   }
   return 0;
 }

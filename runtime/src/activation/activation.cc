@@ -384,6 +384,9 @@ void activation::handle(envelope* one) {
     case envelope_kind::probe:
       probed(one);
       return;
+    case envelope_kind::far_probe:
+      far_probed(one);
+      return;
     case envelope_kind::deadlock:
       refuse_deadlock(one);
       return;

@@ -225,6 +225,11 @@ private:
   void chase_calls_of(deadlock_search& search, const envelope& turn);
   void probed(envelope* one);
   void refuse_deadlock(envelope* one);
+  void refuse_waiting(const envelope& call, const std::string& how);
+  void search_silos(steady_time& next);
+  void follow(const wait_probe& probe, const envelope& turn);
+  void chase_far(const wait_probe& probe, envelope& kept_out);
+  void far_probed(envelope* one);
 
   // turns.cc
   void arrive(envelope* one);
@@ -355,6 +360,7 @@ private:
   steady_time now_{};
   steady_time alarm_due_ = steady_time::max();
   steady_time stay_until_{};
+  steady_time next_search_{};             // of calls that wait for each other over silos
   std::optional<duration> idle_timeout_;  // its own
   std::vector<named_timer> timers_;
   std::uint64_t timers_set_ = 0;
@@ -365,6 +371,9 @@ private:
 
 /// What its caller is told of a turn that failed: not that nothing was done if something was.
 [[nodiscard]] error told_of(const envelope& turn, error why);
+
+/// Brings a probe to who serves that call. Ownership: of one reference, which the caller gets.
+[[nodiscard]] envelope* far_probe_of(envelope& call, wait_probe what);
 
 /// Why an actor of a partition that another silo holds cannot be here.
 [[nodiscard]] error lost_partition(partition_id partition);

@@ -364,6 +364,7 @@ void activation::rang() {
     }
   }
   retry_sends(next);
+  search_silos(next);
   need_alarm(next);
   tend_answers(home_.time().wall());
 }

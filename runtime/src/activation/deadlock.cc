@@ -13,7 +13,12 @@
 // Source: edge chasing after Chandy, Misra and Haas, "Distributed Deadlock Detection", ACM TOCS 1
 // (1983), for the AND model. The last call to arrive closes the cycle, so it is enough to look
 // then.
+//
+// These probes are pointers, and find at once what lies within one silo. What goes over several is
+// found a while later by those of wait_probe.h, which this carries along: what each wait is made of
+// is the same.
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <memory>
 #include <string_view>
@@ -26,7 +31,7 @@ namespace millrace::runtime::detail {
 namespace {
 
 // What one search looks at is bounded; a longer cycle, or one through a wide fan-out, ends by its
-// deadlines.
+// deadlines. The first of these is of searches within a silo.
 constexpr int probes_max = 256;
 constexpr unsigned open_calls_max = 16;
 constexpr unsigned links_max = 64;
@@ -47,6 +52,41 @@ struct probe_envelope final : envelope {
   }
   deadlock_search search;
   envelope& call;  // what `waiting` waits for, in the end
+};
+
+struct far_probe_envelope final : envelope {
+  far_probe_envelope(envelope& call_of, wait_probe what)
+      : envelope(envelope_kind::far_probe), call(call_of), probe(std::move(what)) {
+    keep(call);
+  }
+  far_probe_envelope(const far_probe_envelope&) = delete;
+  far_probe_envelope& operator=(const far_probe_envelope&) = delete;
+  ~far_probe_envelope() override { drop(&call); }
+  envelope& call;  // which the probe has followed
+  const wait_probe probe;
+};
+
+// The open calls that a turn waits for.
+class open_calls_of {
+public:
+  open_calls_of(const open_link& all, const envelope& turn) noexcept {
+    unsigned links = 0;
+    for (auto* link = all.open_next; link != &all && count_ < open_calls_max && links < links_max;
+         link = link->open_next) {
+      ++links;
+      auto& call = static_cast<envelope&>(*link);
+      if (call.parent == &turn) {
+        calls_[count_++] = &call;
+      }
+    }
+  }
+  [[nodiscard]] std::size_t size() const noexcept { return count_; }
+  [[nodiscard]] envelope* const* begin() const noexcept { return calls_.data(); }
+  [[nodiscard]] envelope* const* end() const noexcept { return calls_.data() + count_; }
+
+private:
+  std::array<envelope*, open_calls_max> calls_{};
+  std::size_t count_ = 0;
 };
 
 // Of a cycle the call that was made last is refused, so that all who find it refuse the same one.
@@ -73,9 +113,16 @@ bool is_later(const envelope& one, const envelope& other) {
 
 }  // namespace
 
+envelope* far_probe_of(envelope& call, wait_probe what) {
+  return new far_probe_envelope{call, std::move(what)};
+}
+
 void activation::look_for_deadlock(envelope& waiting) {
   deadlock_search search{waiting, waiting, nullptr};
   chase(search, waiting);
+  if (home_.has_peers()) {
+    need_alarm(time_after(now_, wait_search_interval));
+  }
 }
 
 // `kept_out` waits here, and the call that searches for it (or is it).
@@ -100,23 +147,14 @@ void activation::chase(deadlock_search search, envelope& kept_out) {
 }
 
 void activation::chase_calls_of(deadlock_search& search, const envelope& turn) {
-  unsigned seen = 0;
-  unsigned links = 0;
-  for (auto* link = open_.open_next; link != &open_ && seen < open_calls_max && links < links_max;
-       link = link->open_next) {
-    ++links;
-    auto& call = static_cast<envelope&>(*link);
-    if (call.parent != &turn) {
-      continue;
-    }
-    ++seen;
+  for (auto* call : open_calls_of{open_, turn}) {
     if (!search.left) {
       search.left = std::make_shared<std::atomic<int>>(probes_max);
     }
     if (search.left->fetch_sub(1, std::memory_order_relaxed) <= 0) {
       return;
     }
-    home_.tell_server(call, new probe_envelope{search, call});
+    home_.tell_server(*call, new probe_envelope{search, *call});
   }
 }
 
@@ -133,12 +171,84 @@ void activation::probed(envelope* one) {
 }
 
 void activation::refuse_deadlock(envelope* one) {
-  auto* refused = phase_ != phase::failing ? turns_.take_out(one->parent) : nullptr;
+  refuse_waiting(*one->parent, one->text());
+  drop(one);
+}
+
+void activation::refuse_waiting(const envelope& call, const std::string& how) {
+  auto* refused = phase_ != phase::failing ? turns_.take_out(&call) : nullptr;
   if (refused != nullptr) {
     give_place_back(*refused);
-    answer(refused, error{errc::unavailable,
-                          "two call chains wait for each other; nothing was done, try again: " +
-                              one->text()});
+    answer(refused,
+           error{errc::unavailable,
+                 "two call chains wait for each other; nothing was done, try again: " + how});
+  }
+}
+
+// --- over silos ----------------------------------------------------------------------------------
+
+// When calls have waited for a while, the turns here search for a cycle that goes through them.
+void activation::search_silos(steady_time& next) {
+  if (!turns_.any_waits() || !home_.has_peers()) {
+    return;
+  }
+  const auto oldest = turns_.oldest_call();
+  if (oldest == steady_time::max()) {
+    return;
+  }
+  auto due = std::max(time_after(oldest, wait_search_interval), next_search_);
+  if (due <= now_) {
+    auto left = wait_searches_max;
+    for (auto* turn : turns_.running()) {
+      if (left > 0 && turn->admission != method_admission::reentrant) {
+        --left;
+        follow(wait_probe::of(home_.mark_of(*turn)), *turn);
+      }
+    }
+    due = next_search_ = now_ + wait_search_interval;
+  }
+  next = std::min(next, due);
+}
+
+void activation::follow(const wait_probe& probe, const envelope& turn) {
+  const open_calls_of calls{open_, turn};
+  if (const auto each = probe.along(calls.size())) {
+    for (auto* call : calls) {
+      home_.probe(*call, *each);
+    }
+  }
+}
+
+void activation::chase_far(const wait_probe& probe, envelope& kept_out) {
+  for (auto* turn : turns_.running()) {
+    if (!turns_.holds_up(*turn, kept_out)) {
+      continue;
+    }
+    const auto met = probe.meets(home_.mark_of(*turn));
+    if (met.fate == probe_fate::cycle) {
+      refuse_waiting(kept_out, probe.path + " and " + path_of(kept_out));
+      return;
+    }
+    if (met.fate == probe_fate::goes_on) {
+      follow(met.on, *turn);
+    }
+  }
+}
+
+void activation::far_probed(envelope* one) {
+  auto& arrived = static_cast<far_probe_envelope&>(*one);
+  auto& call = arrived.call;
+  if (turns_.runs(&call)) {
+    follow(arrived.probe.past(home_.mark_of(call)), call);
+  } else if (turns_.waits(&call)) {
+    auto probe = arrived.probe.past(home_.mark_of(call));
+    if (probe.path.empty()) {
+      probe.path = path_of(call);
+      if (probe.path.size() > wait_path_bytes_max) {
+        probe.path = "... -> " + name_of(call);
+      }
+    }
+    chase_far(probe, call);
   }
   drop(one);
 }

@@ -265,14 +265,15 @@ void activation::retire() {
   rest.append(std::move(inbox_));
   mailbox_.close(rest);
   while (auto* one = rest.pop()) {
-    const auto is_own = one->kind == envelope_kind::timer || one->kind == envelope_kind::activate ||
-                        one->kind == envelope_kind::deactivate ||
-                        one->kind == envelope_kind::answer || one->kind == envelope_kind::wait ||
-                        one->kind == envelope_kind::committed ||
-                        one->kind == envelope_kind::answers || one->kind == envelope_kind::cancel ||
-                        one->kind == envelope_kind::alarm || one->kind == envelope_kind::release ||
-                        one->kind == envelope_kind::evict || one->kind == envelope_kind::lost ||
-                        one->kind == envelope_kind::probe || one->kind == envelope_kind::deadlock;
+    const auto is_own =
+        one->kind == envelope_kind::timer || one->kind == envelope_kind::activate ||
+        one->kind == envelope_kind::deactivate || one->kind == envelope_kind::answer ||
+        one->kind == envelope_kind::wait || one->kind == envelope_kind::committed ||
+        one->kind == envelope_kind::answers || one->kind == envelope_kind::cancel ||
+        one->kind == envelope_kind::alarm || one->kind == envelope_kind::release ||
+        one->kind == envelope_kind::evict || one->kind == envelope_kind::lost ||
+        one->kind == envelope_kind::probe || one->kind == envelope_kind::far_probe ||
+        one->kind == envelope_kind::deadlock;
     give_place_back(*one);
     if (is_own) {
       drop(one);

@@ -38,7 +38,8 @@ enum class envelope_kind : std::uint8_t {
   answers,     ///< Rows of answers to keyed calls have been read.
   committed,   ///< A commit has ended.
   cancel,      ///< The caller of the call `parent` no longer waits for it.
-  probe,       ///< Follows a chain of waits, see deadlock.cc.
+  probe,       ///< Follows a chain of waits within the silo, see deadlock.cc.
+  far_probe,   ///< The same over silos, see wait_probe.h.
   deadlock,    ///< The call `parent` waits, through others, for itself; `text` says how.
   alarm,       ///< The activation's alarm went off.
   wake,        ///< Loads an activation that has sends or reminders to see to.
@@ -91,6 +92,7 @@ struct envelope_extra {
   /// Of a call that has begun and may have to begin elsewhere: its parameters, flat.
   std::optional<std::string> begun_with;
   call_id routed;                   ///< If it has left for another silo, or has come from one.
+  std::uint64_t wait_number = 0;    ///< By which wait probes know it; 0: none has met it.
   std::unique_ptr<call_span> span;  ///< Of a sampled trace, while it is served.
 
   // Of calls between silos each has one, which dies on another thread.

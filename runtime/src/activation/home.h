@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "activation/memory_share.h"
+#include "activation/wait_probe.h"
 #include "millrace/runtime/clock.h"
 #include "millrace/runtime/filter.h"
 #include "millrace/runtime/ids.h"
@@ -77,6 +78,16 @@ public:
   /// Tells the activation that serves a call, if one does, that its caller no longer waits. Adds a
   /// reference.
   virtual void cancel(envelope& call) = 0;
+
+  // Waits over silos.
+  /// Whether calls leave for other silos.
+  [[nodiscard]] virtual bool has_peers() const noexcept = 0;
+  /// What a turn, or a call that waits, is to probes. Requires: in a turn of the activation that
+  /// serves it.
+  [[nodiscard]] virtual wait_mark mark_of(envelope& one) = 0;
+  /// Brings a probe to the activation that serves a call, here or on another silo; drops it when
+  /// there is none. Adds a reference.
+  virtual void probe(envelope& call, wait_probe what) = 0;
 
   // Running.
   /// The calling thread is about to run activations: what is known of it.

@@ -94,6 +94,29 @@ bool turn_queue::holds_up(const envelope& turn, const envelope& call) const noex
   return false;  // it waits for the answer of another with its key
 }
 
+steady_time turn_queue::oldest_call() const noexcept {
+  auto oldest = steady_time::max();
+  for (const auto* list : {&waiting_, &returning_}) {
+    for (const auto* each = list->front(); each != nullptr; each = each->next) {
+      oldest = each->parent != nullptr ? std::min(oldest, each->made) : oldest;
+    }
+  }
+  return oldest;
+}
+
+bool turn_queue::waits(const envelope* call) const noexcept {
+  for (const auto* list : {&waiting_, &returning_}) {
+    const auto* each = list->front();
+    while (each != nullptr && each != call) {
+      each = each->next;
+    }
+    if (each != nullptr) {
+      return true;
+    }
+  }
+  return false;
+}
+
 envelope* turn_queue::take_out(const envelope* call) noexcept {
   envelope* found = nullptr;
   for (auto* list : {&waiting_, &returning_}) {

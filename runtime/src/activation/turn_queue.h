@@ -110,6 +110,12 @@ public:
   /// reader behind a writer which is.
   [[nodiscard]] bool holds_up(const envelope& turn, const envelope& call) const noexcept;
 
+  /// When the oldest of the calls that wait here, of those that turns have made, was made; the end
+  /// of time: there is none. Cost: O(waiting).
+  [[nodiscard]] steady_time oldest_call() const noexcept;
+  /// Whether it waits. Cost: O(waiting).
+  [[nodiscard]] bool waits(const envelope* call) const noexcept;
+
   /// Takes out a call that waits; null when it does not.
   [[nodiscard]] envelope* take_out(const envelope* call) noexcept;
   /// Takes out all that wait, those that return first.

@@ -139,6 +139,16 @@ void call_book::forget_id(envelope& call) {
   }
 }
 
+// Another thread may ask for the id of a call above one that is sent again.
+std::uint64_t call_book::wait_number_of(envelope& one) {
+  const std::lock_guard lock{part_of(one).mutex};
+  auto& number = one.extra().wait_number;
+  if (number == 0) {
+    number = wait_numbers_.fetch_add(1, std::memory_order_relaxed) + 1;
+  }
+  return number;
+}
+
 void call_book::set_id(envelope& call, const call_id& id) {
   const std::lock_guard lock{part_of(call).mutex};
   call.extra().routed = id;

@@ -84,6 +84,10 @@ public:
   /// The call stays here after all.
   void forget_id(envelope& call);
 
+  /// By which wait probes know a turn or a call, given when it is asked for first. Requires: in a
+  /// turn of the activation that serves it.
+  [[nodiscard]] std::uint64_t wait_number_of(envelope& one);
+
   // --- served calls ----------------------------------------------------------------------------
 
   /// Gives it that id, and keeps it, unless that one is served already.
@@ -121,7 +125,8 @@ private:
   void set_id(envelope& call, const call_id& id);
 
   std::uint64_t incarnation_ = 0;
-  std::atomic<std::uint64_t> calls_{0};  // that have left
+  std::atomic<std::uint64_t> calls_{0};         // that have left
+  std::atomic<std::uint64_t> wait_numbers_{0};  // that were given
   std::array<part, part_count> parts_;
   std::mutex sends_mutex_;                   // taken before a part's
   std::map<send_key, std::uint64_t> sends_;  // durable ones that are open, or just were

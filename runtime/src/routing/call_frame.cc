@@ -45,6 +45,16 @@ call_id read(schemas::RoutedCallId::Reader from) {
   return {from.getOrigin(), from.getNumber()};
 }
 
+void put(schemas::WaitMark::Builder into, const wait_mark& mark) {
+  into.setSince(mark.since);
+  into.setOrigin(mark.origin);
+  into.setNumber(mark.number);
+}
+
+wait_mark read(schemas::WaitMark::Reader from) {
+  return {from.getSince(), from.getOrigin(), from.getNumber()};
+}
+
 // A builder believes what its segment says, so the content is read, which checks every pointer, and
 // copied.
 any_message message_of(capnp::Data::Reader flat) {
@@ -123,6 +133,24 @@ void read_answer(schemas::RoutedAnswer::Reader from, answer_frame& answer) {
                              duration{static_cast<duration::rep>(failure.getRetryAfter())})};
 }
 
+void read_cancel(schemas::RoutedCancel::Reader from, routed_frame& into) {
+  if (!from.hasProbe()) {
+    into = cancel_frame{read(from.getId())};
+    return;
+  }
+  const auto sent = from.getProbe();
+  auto& made = into.emplace<probe_frame>();
+  made.call = read(sent.getCall());
+  made.probe.turn = read(sent.getTurn());
+  made.probe.passed = sent.getPassed();
+  made.probe.first_round = sent.getFirstRound();
+  made.probe.left = std::min(sent.getLeft(), wait_probes_max);
+  made.probe.met = sent.getMet();
+  made.probe.remembered = read(sent.getRemembered());
+  made.probe.path = text_of(sent.getPath());
+  KJ_REQUIRE(made.probe.path.size() <= wait_path_bytes_max, "its path is too long");
+}
+
 void read_frame(frame_kind kind, capnp::MessageReader& message, routed_frame& into) {
   switch (kind) {
     case frame_kind::call:
@@ -130,8 +158,7 @@ void read_frame(frame_kind kind, capnp::MessageReader& message, routed_frame& in
     case frame_kind::answer:
       return read_answer(message.getRoot<schemas::RoutedAnswer>(), into.emplace<answer_frame>());
     case frame_kind::cancel:
-      into = cancel_frame{read(message.getRoot<schemas::RoutedCancel>().getId())};
-      return;
+      return read_cancel(message.getRoot<schemas::RoutedCancel>(), into);
     case frame_kind::replica:
       break;
   }
@@ -207,6 +234,19 @@ encoded_frame::encoded_frame(const answer_frame& frame) {
 
 encoded_frame::encoded_frame(const cancel_frame& frame) {
   put(message_.initRoot<schemas::RoutedCancel>().initId(), frame.id);
+  finish();
+}
+
+encoded_frame::encoded_frame(const probe_frame& frame) {
+  auto made = message_.initRoot<schemas::RoutedCancel>().initProbe();
+  put(made.initCall(), frame.call);
+  put(made.initTurn(), frame.probe.turn);
+  made.setPassed(frame.probe.passed);
+  made.setFirstRound(frame.probe.first_round);
+  made.setLeft(frame.probe.left);
+  made.setMet(frame.probe.met);
+  put(made.initRemembered(), frame.probe.remembered);
+  made.setPath(frame.probe.path);
   finish();
 }
 

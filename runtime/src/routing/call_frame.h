@@ -15,6 +15,7 @@
 #include <variant>
 #include <vector>
 
+#include "activation/wait_probe.h"
 #include "millrace/runtime/call.h"
 #include "millrace/runtime/ids.h"
 #include "millrace/runtime/result.h"
@@ -33,7 +34,7 @@ struct chain_link {
 enum class frame_kind : std::uint16_t {
   call = 1,
   answer = 2,
-  cancel = 3,
+  cancel = 3,   ///< And probes, see `probe_frame`.
   replica = 4,  ///< Not of calls: for storage, see replica_frame.h.
 };
 
@@ -76,7 +77,14 @@ struct cancel_frame {
   call_id id;
 };
 
-using routed_frame = std::variant<call_frame, answer_frame, cancel_frame>;
+/// Follows a call to who serves it. It travels as a cancellation of no call with one field more,
+/// which is just that for silos that do not know the field: they do nothing about it.
+struct probe_frame {
+  call_id call;  ///< Which its sender has made.
+  wait_probe probe;
+};
+
+using routed_frame = std::variant<call_frame, answer_frame, cancel_frame, probe_frame>;
 
 /// Calls further up than this are not told: a cycle through so many ends by its deadline.
 inline constexpr std::size_t chain_links_max = 256;
@@ -89,6 +97,7 @@ public:
   encoded_frame(const call_frame& frame, const any_message& params);
   explicit encoded_frame(const answer_frame& frame);
   explicit encoded_frame(const cancel_frame& frame);
+  explicit encoded_frame(const probe_frame& frame);
   encoded_frame(const encoded_frame&) = delete;
   encoded_frame& operator=(const encoded_frame&) = delete;
   ~encoded_frame() = default;

@@ -84,6 +84,7 @@ void router::join(std::string self, std::uint64_t incarnation, peer_network& pee
   self_ = std::move(self);
   incarnation_ = incarnation;
   calls_.begin(incarnation);
+  time_of_boot_ = home_.time().wall().time_since_epoch() - home_.time().steady().time_since_epoch();
   peers_ = &peers;
 }
 
@@ -319,6 +320,25 @@ bool router::cancel(const envelope& call) {
   static_cast<void>(peers_->send(sent->first, frame_kind::cancel,
                                  encoded_frame{cancel_frame{sent->second}}.bytes()));
   return true;
+}
+
+bool router::probe(const envelope& call, const wait_probe& what) {
+  if (!joined()) {
+    return false;
+  }
+  const auto sent = calls_.whereabouts(call);
+  if (!sent) {
+    return false;
+  }
+  static_cast<void>(peers_->send(sent->first, frame_kind::cancel,
+                                 encoded_frame{probe_frame{sent->second, what}}.bytes()));
+  return true;
+}
+
+wait_mark router::mark_of(envelope& one) {
+  const auto since = one.made != steady_time{} ? one.made : one.begun;
+  return {(since.time_since_epoch() + time_of_boot_).count(), incarnation_,
+          calls_.wait_number_of(one)};
 }
 
 void router::receive(std::string_view silo, answer_frame&& frame) {

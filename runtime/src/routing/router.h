@@ -17,8 +17,8 @@
 // it along. The first of them that this silo knows (it made it, or serves it) is put in their
 // place, with everything above; the others are stand-ins that are only looked at.
 //
-// Limits: two chains of different silos that meet head-on are not found (deadlock.cc looks within a
-// silo); their deadlines end them.
+// Chains of different silos that wait for each other are found by probes (wait_probe.h), which go
+// the way of the calls. They are sent at most once: who is still kept out searches again.
 #pragma once
 
 #include <atomic>
@@ -88,6 +88,8 @@ public:
   virtual void deliver_here(envelope* one) = 0;
   /// Tells the activation that serves a call that its caller no longer waits.
   virtual void cancel(envelope& call) = 0;
+  /// Brings a probe to the activation that serves a call.
+  virtual void probe(envelope& call, wait_probe what) = 0;
   /// Answers a call that has not been served here.
   virtual void answer(envelope* one, error why) = 0;
   /// The same with what another silo has answered, and counted.
@@ -144,6 +146,12 @@ public:
   /// The caller of a call no longer waits: false when the call has not left for another silo.
   [[nodiscard]] bool cancel(const envelope& call);
 
+  /// A probe follows a call: false when the call has not left for another silo.
+  [[nodiscard]] bool probe(const envelope& call, const wait_probe& what);
+
+  /// See `activation_home`. Requires: joined.
+  [[nodiscard]] wait_mark mark_of(envelope& one);
+
   /// A message of a silo has come. What cannot be is answered, or dropped; gives why, if so.
   result<void> received(std::string_view silo, std::uint64_t incarnation, std::uint16_t kind,
                         std::string_view body);
@@ -187,6 +195,7 @@ private:
   void receive(std::string_view silo, std::uint64_t incarnation, call_frame&& frame);
   void receive(std::string_view silo, answer_frame&& frame);
   void receive(std::uint64_t incarnation, const cancel_frame& frame);
+  void receive(std::uint64_t incarnation, probe_frame&& frame);
   // Says why to who waits for an answer, and where the actor lives; what nobody waits for goes
   // there.
   void refuse(std::string_view silo, call_frame& frame, error why, std::string_view lives_on = {});
@@ -197,6 +206,7 @@ private:
   peer_network* peers_ = nullptr;
   std::string self_;
   std::uint64_t incarnation_ = 0;
+  duration time_of_boot_{};  // by the time of day when it joined: marks are told by one offset
   std::atomic<bool> left_{false};
 
   current_map map_;

@@ -67,6 +67,8 @@ result<void> router::received(std::string_view silo, std::uint64_t incarnation, 
     receive(silo, incarnation, std::move(*call));
   } else if (auto* answer = std::get_if<answer_frame>(&*decoded)) {
     receive(silo, std::move(*answer));
+  } else if (auto* probe = std::get_if<probe_frame>(&*decoded)) {
+    receive(incarnation, std::move(*probe));
   } else {
     receive(incarnation, std::get<cancel_frame>(*decoded));
   }
@@ -146,6 +148,14 @@ void router::receive(std::uint64_t incarnation, const cancel_frame& frame) {
   if (call != nullptr) {
     call->abandoned = true;
     home_.cancel(*call);
+    drop(call);
+  }
+}
+
+void router::receive(std::uint64_t incarnation, probe_frame&& frame) {
+  auto* const call = calls_.served({incarnation, frame.call.number});
+  if (call != nullptr) {
+    home_.probe(*call, std::move(frame.probe));
     drop(call);
   }
 }

@@ -491,6 +491,12 @@ void silo_core::cancel(envelope& call) {
   tell_server(call, one);
 }
 
+void silo_core::probe(envelope& call, wait_probe what) {
+  if (!router_.probe(call, what)) {
+    tell_server(call, far_probe_of(call, std::move(what)));
+  }
+}
+
 void silo_core::tell_server(const envelope& call, envelope* what) {
   const auto worker = call.worker.load(std::memory_order_relaxed);
   auto* target = directory_.find(hash_of_worker(hash_of(call.interface->type, call.key), worker));

@@ -110,6 +110,9 @@ public:
   void answer(envelope* one, error why) override;
   void tell_server(const envelope& call, envelope* what) override;
   void cancel(envelope& call) override;
+  [[nodiscard]] bool has_peers() const noexcept override { return router_.joined(); }
+  [[nodiscard]] wait_mark mark_of(envelope& one) override { return router_.mark_of(one); }
+  void probe(envelope& call, wait_probe what) override;
   [[nodiscard]] watched_thread& thread_begins() override;
   void run_later(activation& one) override;
   void hand_over(std::span<activation* const> all) noexcept override { queue_.push(all); }

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstddef>
 #include <memory>
+#include <vector>
 
 namespace millrace::runtime::detail {
 namespace {
@@ -220,6 +221,28 @@ TEST_CASE("a reader behind a writer waits for what keeps the writer out") {
   CHECK(queue.holds_up(*running, *behind));
   const auto stranger = call(reader);
   CHECK_FALSE(queue.holds_up(*running, *stranger));
+  end(queue, *running);
+}
+
+TEST_CASE("of the calls that wait the oldest that a turn has made is known") {
+  turn_queue queue{here};
+  const auto running = call(exclusive);
+  begin(queue, *running);
+  CHECK(queue.oldest_call() == steady_time::max());
+  const auto caller = call(exclusive);
+  std::vector<held> waiting;
+  const auto waits_since = [&](envelope* parent, int second) {
+    waiting.push_back(call(exclusive, parent));
+    waiting.back()->made = steady_time{std::chrono::seconds{second}};
+    REQUIRE(arrive(queue, *waiting.back()) == place::waits);
+    CHECK(queue.waits(waiting.back().get()));
+  };
+  waits_since(nullptr, 1);
+  CHECK(queue.oldest_call() == steady_time::max());  // nobody's turn waits for it
+  waits_since(caller.get(), 3);
+  waits_since(caller.get(), 2);
+  CHECK(queue.oldest_call() == steady_time{std::chrono::seconds{2}});
+  CHECK_FALSE(queue.waits(running.get()));
   end(queue, *running);
 }
 

@@ -86,6 +86,19 @@ TEST_CASE("a call that stays here after all has no id") {
   CHECK_FALSE(call->routed());
 }
 
+TEST_CASE("probes know each call by a number of its own, which stays") {
+  const auto book = begun();
+  const auto first = make();
+  const auto second = make();
+  const auto number = book->wait_number_of(*first);
+  CHECK(number > 0);
+  CHECK(book->wait_number_of(*second) > number);
+  book->serve(*first, {9, 33});
+  CHECK(book->wait_number_of(*first) == number);
+  CHECK(first->routed() == call_id{9, 33});
+  drop(book->end_serving({9, 33}));
+}
+
 TEST_CASE("the answer to a send that is under way is for the one that stands in for it") {
   const auto book = begun();
   const auto before = make(delivery(5, 1));

@@ -4,6 +4,7 @@
 #include <capnp/serialize.h>
 #include <doctest/doctest.h>
 
+#include "message_bytes.h"
 #include "millrace/routing.capnp.h"
 #include "runtime/routing/ferry.capnp.h"
 
@@ -15,6 +16,7 @@ namespace {
 
 constexpr auto call_kind = static_cast<std::uint16_t>(frame_kind::call);
 constexpr auto answer_kind = static_cast<std::uint16_t>(frame_kind::answer);
+constexpr auto cancel_kind = static_cast<std::uint16_t>(frame_kind::cancel);
 
 any_message state_of(std::int64_t total) {
   message<millrace::testing::FerryState> made;
@@ -43,6 +45,11 @@ call_frame full_call() {
   call.chain = {{{}, "ferry", "a"}, {{1, 2}, "desk", "b"}};
   call.may_return = true;
   return call;
+}
+
+probe_frame full_probe() {
+  return {{7, 9},
+          {{-1'600'000'000, 11, 12}, 13, 14, 15, 16, {17, 18, 19}, "ferry/k\u00e9y -> ferry/b"}};
 }
 
 template <class Schema, class Fill>
@@ -147,6 +154,39 @@ TEST_CASE("calls and answers of any size come out as they went in") {
   }
 }
 
+TEST_CASE("a cancellation comes out as it went in") {
+  const auto decoded = decode_frame(cancel_kind, encode(cancel_frame{{7, 9}}));
+  REQUIRE(decoded);
+  CHECK(std::get<cancel_frame>(*decoded).id == call_id{7, 9});
+}
+
+TEST_CASE("a probe comes out as it went in, also with the longest path") {
+  for (const std::size_t length : {std::size_t{0}, std::size_t{30}, wait_path_bytes_max}) {
+    auto sent = full_probe();
+    sent.probe.path = std::string(length, 'p');
+    const auto decoded = decode_frame(cancel_kind, encode(sent));
+    REQUIRE(decoded);
+    const auto& [call, probe] = std::get<probe_frame>(*decoded);
+    CHECK(call == sent.call);
+    CHECK(probe.turn == sent.probe.turn);
+    CHECK(probe.passed == 13);
+    CHECK(probe.first_round == 14);
+    CHECK(probe.left == 15);
+    CHECK(probe.met == 16);
+    CHECK(probe.remembered == sent.probe.remembered);
+    CHECK(probe.path == sent.probe.path);
+  }
+}
+
+// Silos that do not know probes read the id only, and serve no call without one.
+TEST_CASE("a probe is a cancellation of no call to silos that do not know it") {
+  const auto copy = words_of(encode(full_probe()));
+  capnp::FlatArrayMessageReader message{copy};
+  const auto id = message.getRoot<schemas::RoutedCancel>().getId();
+  CHECK(id.getOrigin() == 0);
+  CHECK(id.getNumber() == 0);
+}
+
 TEST_CASE("an error that a newer silo knows is an internal one here") {
   const auto decoded = decode_frame(
       answer_kind, raw<schemas::RoutedAnswer>([](auto made) { made.initFailure().setCode(999); }));
@@ -171,14 +211,19 @@ TEST_CASE("what is no frame is refused") {
                   made.setKey("k");
                   made.initChain(chain_links_max + 1);
                 })));
+  CHECK(refused(cancel_kind, raw<schemas::RoutedCancel>([](auto made) {
+                  made.initProbe().setPath(std::string(wait_path_bytes_max + 1, 'p'));
+                })));
 }
 
-// Goal: nothing that a faulty peer sends is believed. Method: every bit of two frames, flipped; the
-// parameters are read as an actor would read them.
+// Goal: nothing that a faulty peer sends is believed. Method: every bit of three frames, flipped;
+// the parameters are read as an actor would read them.
 TEST_CASE("a frame with any bit flipped is refused or harmless") {
   const auto whole = encode(full_call(), state_of(42));
   const auto answer = encode(answer_frame{{7, 5}, state_of(8)});
-  for (const auto& [kind, frame] : {std::pair{call_kind, whole}, {answer_kind, answer}}) {
+  const auto probe = encode(full_probe());
+  for (const auto& [kind, frame] :
+       {std::pair{call_kind, whole}, {answer_kind, answer}, {cancel_kind, probe}}) {
     for (std::size_t bit = 0; bit < 8 * frame.size(); ++bit) {
       auto broken = frame;
       broken[bit / 8] = static_cast<char>(broken[bit / 8] ^ (1 << bit % 8));
@@ -189,8 +234,10 @@ TEST_CASE("a frame with any bit flipped is refused or harmless") {
       if (const auto* call = std::get_if<call_frame>(&*decoded)) {
         static_cast<void>(total_of(call->params));
         CHECK(encode(*call, call->params).size() > 0);
-      } else if (const auto& made = std::get<answer_frame>(*decoded); made.outcome) {
-        static_cast<void>(total_of(*made.outcome));
+      } else if (const auto* made = std::get_if<answer_frame>(&*decoded)) {
+        static_cast<void>(made->outcome && total_of(*made->outcome));
+      } else if (const auto* followed = std::get_if<probe_frame>(&*decoded)) {
+        CHECK(encode(*followed).size() > 0);
       }
     }
   }

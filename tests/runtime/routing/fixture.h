@@ -180,6 +180,19 @@ public:
     const std::lock_guard lock{mutex_};
     return messages_.size();
   }
+  unsigned cancels_to_lose = 0;      ///< Of the next ones; probes are such, too.
+  std::vector<std::size_t> cancels;  ///< To which silo each went.
+  bool sends_cancels_twice = false;
+  /// Takes what is on its way out of it, and gives it back, as if it came late.
+  void take_held() {
+    const std::lock_guard lock{mutex_};
+    late_.swap(messages_);
+  }
+  void give_held() {
+    const std::lock_guard lock{mutex_};
+    messages_.insert(messages_.end(), late_.begin(), late_.end());
+    late_.clear();
+  }
   /// What is on its way from and to `b` is lost, and `a` is told.
   void lose_b() {
     {
@@ -237,9 +250,19 @@ private:
     if (kind == frame_kind::answer && answer_to_answer) {
       return *std::exchange(answer_to_answer, std::nullopt);
     }
+    if (kind == frame_kind::cancel) {
+      cancels.push_back(to);
+      if (cancels_to_lose > 0) {
+        --cancels_to_lose;
+        return runtime::detail::peer_send::queued;
+      }
+    }
     if (answer_to_send == runtime::detail::peer_send::queued) {
       ++sent;
-      messages_.push_back({to, static_cast<std::uint16_t>(kind), std::string{body}});
+      const auto times = kind == frame_kind::cancel && sends_cancels_twice ? 2 : 1;
+      for (int time = 0; time < times; ++time) {
+        messages_.push_back({to, static_cast<std::uint16_t>(kind), std::string{body}});
+      }
     }
     return answer_to_send;
   }
@@ -259,6 +282,7 @@ private:
 
   std::mutex mutex_;
   std::deque<message> messages_;
+  std::deque<message> late_;
   std::vector<std::string> primaries_ = std::vector<std::string>(256, "a");
   node nodes_[2]{{*this, "a", 0}, {*this, "b", 1}};
 };

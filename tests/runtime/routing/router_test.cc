@@ -125,6 +125,118 @@ TEST_CASE("a chain that comes back over another silo is a cycle, and names its p
   CHECK(code_of(farther) == errc::call_cycle);
 }
 
+namespace {
+
+// Two chains that meet head-on: `near` on `a` has called `far` on `b` before that called it.
+struct crossed_chains {
+  two_silos both;
+  open_call<ferry_interface::carry_results> one = begin(both.a(), "near", "far");
+  open_call<ferry_interface::carry_results> other = begin(both.b(), "far", "near");
+
+  crossed_chains() {
+    both.holds = two_silos::held::nothing;
+    both.settle();
+    CHECK_FALSE(one.answered());
+    CHECK_FALSE(other.answered());
+  }
+  void pass(duration by) {
+    both.a().advance(by);
+    both.b().advance(by);
+    both.settle();
+  }
+  // One was refused, and the other has gone on.
+  void check_one_refused() {
+    REQUIRE(one.answered());
+    REQUIRE(other.answered());
+    const auto answer = one.answer();
+    const auto refused = other.answer();
+    REQUIRE(static_cast<bool>(answer) != static_cast<bool>(refused));
+    const auto& why = answer ? refused.error() : answer.error();
+    CHECK(why.code() == errc::unavailable);
+    CHECK(why.text().find("ferry/near -> ferry/far") != std::string::npos);
+    CHECK(why.text().find("ferry/far -> ferry/near") != std::string::npos);
+    CHECK(both.call(both.a(), ref<Ferry>("near").get()));
+    CHECK(both.call(both.a(), ref<Ferry>("far").get()));
+  }
+
+private:
+  open_call<ferry_interface::carry_results> begin(test_silo& from, const std::string& first,
+                                                  const std::string& then) {
+    both.holds = two_silos::held::all;
+    both.place("far", "b");
+    auto made = from.begin(carry(first, {then}, 1));
+    both.settle();
+    return made;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("of two chains of different silos that meet head-on one is refused") {
+  crossed_chains crossed;
+  CHECK(crossed.both.cancels.empty());
+  crossed.pass(900ms);
+  CHECK(crossed.both.cancels.empty());  // a call that does not wait for long costs none
+  crossed.pass(200ms);
+  crossed.check_one_refused();
+}
+
+TEST_CASE(
+    "chains that meet head-on are found also when probes are lost, and when they come twice") {
+  for (const unsigned lost : {0U, 1U, 2U, 3U}) {
+    for (const auto twice : {false, true}) {
+      CAPTURE(lost);
+      CAPTURE(twice);
+      crossed_chains crossed;
+      crossed.both.cancels_to_lose = lost;
+      crossed.both.sends_cancels_twice = twice;
+      for (int second = 0; second < 4; ++second) {
+        crossed.pass(1s);
+      }
+      crossed.check_one_refused();
+    }
+  }
+}
+
+TEST_CASE("probes that come late for a cycle that has ended do nothing") {
+  crossed_chains crossed;
+  crossed.both.holds = two_silos::held::all;
+  crossed.pass(1s);
+  REQUIRE_FALSE(crossed.both.cancels.empty());
+  crossed.both.take_held();  // the probes
+  crossed.other.cancel();
+  crossed.both.holds = two_silos::held::nothing;
+  crossed.both.settle();
+  REQUIRE(crossed.one.answered());
+  CHECK(crossed.one.answer());
+  auto again = crossed.both.b().begin(carry("far", {"near"}, 1));
+  crossed.both.give_held();
+  crossed.both.settle();
+  CHECK(again.answer());
+}
+
+// Goal: what waits costs a frame a second. Method: a chain waits for a call of another silo that
+// is kept out there, and another chain for it.
+TEST_CASE("calls that wait for another silo send a probe each second, and are not refused") {
+  two_silos both;
+  both.place("far", "b");
+  auto held = both.b().begin(ref<Ferry>("far").hold());
+  auto one = both.a().begin(carry("near", {"far"}, 1));
+  auto other = both.a().begin(carry("other", {"near"}, 1));
+  both.settle();
+  both.a().advance(900ms);
+  CHECK(both.cancels.empty());
+  for (std::size_t second = 1; second <= 5; ++second) {
+    both.a().advance(1s);
+    both.settle();
+    CHECK(both.cancels.size() == second);
+  }
+  REQUIRE(both.call(both.b(), ref<Ferry>("far").release()));
+  CHECK(held.answer());
+  CHECK(one.answer());
+  CHECK(other.answer());
+}
+
 TEST_CASE("a durable send arrives once at the other silo, also when it is sent again") {
   two_silos both;
   both.place("far", "b");
