@@ -36,9 +36,11 @@ TEST_CASE("a cycle is one when two rounds have passed the same") {
   const wait_mark call{3, 4, 5};
   auto first = wait_probe::of(old_turn).past(call);
   first.path = "path";
+  first.left = 7;
   const auto back = first.meets(old_turn);
   REQUIRE(back.fate == probe_fate::goes_on);
   CHECK(back.on.path == "path");
+  CHECK(back.on.left == first.left);  // both rounds are one search
   CHECK(back.on.past(call).meets(old_turn).fate == probe_fate::cycle);
   CHECK(back.on.past({3, 4, 6}).meets(old_turn).fate == probe_fate::ends);
   CHECK(back.on.past({3, 5, 5}).meets(old_turn).fate == probe_fate::ends);
