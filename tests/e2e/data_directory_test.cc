@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "e2e/process.h"
+#include "http/client.h"
 
 namespace millrace::testing {
 namespace {
@@ -24,6 +25,16 @@ std::string submit_and_wait(const server_process& server, const fs::path& folder
   }
   REQUIRE_MESSAGE(submitted.status == 0, submitted.errors);
   return submitted.output.substr(0, submitted.output.find('\n'));
+}
+
+// Of a server in the clear, by `GET`.
+gateway::http::client_response asked(const server_process& server, const std::string& path) {
+  const runtime::system_clock clock;
+  gateway::http::client_options options;
+  options.base = *gateway::http::parse_url(server.url());
+  auto told = gateway::http::client{options, clock}.send(gateway::http::method::get, path);
+  REQUIRE(told);
+  return *std::move(told);
 }
 
 TEST_CASE("the state of a server that runs is backed up, restored and checked") {
@@ -93,6 +104,15 @@ TEST_CASE("a server starts on a full disk, says so, refuses new work, and delete
   CHECK(refused.status != 0);
   CHECK(refused.errors.find("disk full: ") != std::string::npos);
   CHECK(refused.errors.find(data.string()) != std::string::npos);
+  for (const auto* probe : {"/readyz", "/startupz"}) {
+    const auto unready = asked(server, probe);
+    CAPTURE(probe);
+    CHECK(unready.status == 503);
+    CHECK(unready.headers.find("Retry-After") == "1");
+    CHECK(unready.body.find("\"code\":\"out_of_space\"") != std::string::npos);
+    CHECK(unready.body.find("disk full: ") != std::string::npos);
+  }
+  CHECK(asked(server, "/livez").status == 200);
   const auto removed = millrace({"delete", "run", run, "--server", server.url()});
   CHECK_MESSAGE(removed.status == 0, removed.errors);
   // The removal goes through to the end: its last step takes the run out of the list.

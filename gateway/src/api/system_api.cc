@@ -4,6 +4,7 @@
 
 #include "api/api.h"
 #include "api/respond.h"
+#include "http/problem.h"
 #include "pipeline_schema.h"
 #include "version.h"
 
@@ -154,9 +155,11 @@ std::optional<runtime::error> unready(const api_parts& parts) {
   return std::nullopt;
 }
 
+// Whatever is wrong, whoever asks is to look elsewhere, so it is 503; `code` says what.
 void tell(const std::optional<runtime::error>& trouble, const char* good, reply answer) {
   if (trouble) {
-    answer.fail(*trouble);
+    answer.send(
+        http::problem_response({.status = 503, .cause = *trouble, .instance = {}, .errors = {}}));
   } else {
     answer.send(http::text(200, good));
   }
@@ -191,7 +194,7 @@ void add_system_routes(api_routes& routes) {
        .tag = "system",
        .summary = "Whether the process can take work",
        .answers = {told(plain_text())},
-       .problems = {429, 500, 503, 507}},
+       .problems = {503}},
       [&parts](request&, reply answer) { tell(unready(parts), "ready\n", std::move(answer)); });
   routes.add(
       method::get, "/startupz", for_probes,
@@ -199,7 +202,7 @@ void add_system_routes(api_routes& routes) {
        .tag = "system",
        .summary = "Whether the process has been ready since it was started",
        .answers = {told(plain_text())},
-       .problems = {429, 500, 503, 507}},
+       .problems = {503}},
       [&parts, has_been = std::make_shared<std::atomic<bool>>(false)](request&, reply answer) {
         const auto trouble = *has_been ? std::nullopt : unready(parts);
         *has_been = *has_been || !trouble;

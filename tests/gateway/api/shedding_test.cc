@@ -253,7 +253,9 @@ TEST_CASE("while the disk is behind writes are refused, reads and probes answere
   server.check_refused(method::post, "/api/v1/actors/counter/a/add", R"({"amount": "1"})");
   server.check_refused(method::put, pipeline, hello);
   server.check_refused(method::post, pipeline + "/runs");
-  server.check_refused(method::get, "/readyz");  // balancers look elsewhere
+  const auto told = server.send(method::get, "/readyz");  // balancers look elsewhere
+  CHECK(told.status == 503);
+  CHECK(nlohmann::json::parse(told.body)["code"] == "overloaded");
   CHECK(server.status(method::post, "/api/v1/actors/counter/a/get", "{}") == 200);
   CHECK(server.status(method::get, pipeline) == 200);
   CHECK(server.status(method::get, "/livez") == 200);
