@@ -412,7 +412,9 @@ void connection::answered(response answer) {
   gone_ = {};
   if (!count_answer(answer)) {
     const auto method = reader_.request().method;
-    if (method != method::get && method != method::head) {
+    const auto is_change = method != method::get && method != method::head &&
+                           !answer.changed_nothing && answer.status < 400;
+    if (is_change) {
       cut();  // what it has asked for is done, which a refusal would deny
       return;
     }

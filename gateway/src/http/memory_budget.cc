@@ -23,6 +23,16 @@ bool memory_budget::take(const std::string& who, std::size_t own, std::size_t mo
   return true;
 }
 
+bool memory_budget::take_of_all(const std::string& who, std::size_t more) {
+  const std::lock_guard lock{mutex_};
+  if (taken_ + more > most_) {
+    return false;
+  }
+  taken_ += more;
+  of_[who] += more;
+  return true;
+}
+
 void memory_budget::give_back(const std::string& who, std::size_t bytes) {
   const std::lock_guard lock{mutex_};
   taken_ -= bytes;

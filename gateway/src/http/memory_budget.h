@@ -21,6 +21,8 @@ public:
 
   /// Takes more for a thing that has `own` by now; false: it does not fit, and nothing is taken.
   [[nodiscard]] bool take(const std::string& who, std::size_t own, std::size_t more);
+  /// The same of the part of all, whatever the client has of his.
+  [[nodiscard]] bool take_of_all(const std::string& who, std::size_t more);
 
   /// Requires: it was taken.
   void give_back(const std::string& who, std::size_t bytes);

@@ -29,7 +29,11 @@ stream_queue::~stream_queue() {
 bool stream_queue::count(std::size_t bytes) {
   auto& answers = loop_->core->answers;
   const auto wanted = bytes > quick_bytes ? bytes : 0;
-  if (wanted > counted_ && !answers.take(client_, counted_, wanted - counted_)) {
+  // Whoever reads as fast as it is written has one piece at a time, also where others of his do
+  // not read and have taken all that is his.
+  const auto more = wanted > counted_ ? wanted - counted_ : 0;
+  if (more > 0 && !answers.take(client_, counted_, more) &&
+      !(wanted <= piece_bytes_max && answers.take_of_all(client_, more))) {
     loop_->core->answers_refused.fetch_add(1, std::memory_order_relaxed);
     return false;
   }

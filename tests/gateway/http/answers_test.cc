@@ -130,6 +130,20 @@ TEST_CASE("who has asked for a change and cannot be answered sees his connection
   CHECK(asking(on, post_x, 2)->read_all().empty());
 }
 
+TEST_CASE("who has posted what changes nothing is told that there is no room for the answer") {
+  server_options options;
+  options.answers_bytes_max = large / 2;
+  running on{[](request& asked, reply answer) {
+               auto told = text(asked.path() == "/y" ? 422 : 200, std::string(large, 'y'));
+               told.changed_nothing = asked.path() != "/y";
+               answer.send(std::move(told));
+             },
+             options};
+  CHECK(is_refused(asking(on, post_x, 2)->read_answer()));
+  CHECK(is_refused(
+      asking(on, "POST /y HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", 2)->read_answer()));
+}
+
 // Method: what one buffer holds is asked for by many who do not read it. A copy for each would be
 // 256 MiB.
 TEST_CASE("a body that many answers share takes its memory once") {
@@ -183,6 +197,39 @@ TEST_CASE("streams whose clients do not read take so much together and no more")
   out.close();
   out = {};
   until([&] { return on.served.probe().answers_bytes == 0; });
+}
+
+// Goal: of the streams of one token those that are read go on, whatever the others have queued.
+TEST_CASE("a stream that is read has its piece also where others of its client do not read") {
+  constexpr std::size_t piece = stream_queue::piece_bytes_max;
+  server_options options;
+  options.answers_bytes_max = 16 * piece;
+  const runtime::system_clock clock;
+  const auto core = std::make_shared<server_core>(options, handler{}, clock, access_log{});
+  const auto loop = std::make_shared<io_loop>(core);
+  stream_queue slow{loop, {}, "one"};
+  CHECK(slow.write(std::string(4 * piece, 'x')) == write_status::full);  // all that is for one
+  stream_queue prompt{loop, {}, "one"};
+  std::string taken;
+  for (int i = 0; i < 100; ++i) {
+    CHECK(prompt.write(std::string(piece, 'x')) == write_status::full);
+    CHECK(core->answers.taken() == 5 * piece);
+    taken.clear();
+    prompt.take(taken);
+    prompt.sent(taken.size());
+  }
+  stream_queue lags{loop, {}, "one"};
+  CHECK(lags.write(std::string(piece, 'x')) == write_status::full);
+  CHECK(lags.write("and more") == write_status::closed);
+  // All together have what there is, and no more.
+  stream_queue second{loop, {}, "two"};
+  stream_queue third{loop, {}, "three"};
+  CHECK(second.write(std::string(4 * piece, 'x')) == write_status::full);
+  CHECK(third.write(std::string(4 * piece, 'x')) == write_status::full);
+  stream_queue fourth{loop, {}, "four"};
+  CHECK(fourth.write(std::string(3 * piece, 'x')) == write_status::full);
+  CHECK(prompt.write(std::string(piece, 'x')) == write_status::closed);
+  CHECK(core->answers.taken() <= 16 * piece);
 }
 
 // Method: the stream has ended, and nobody reads.
