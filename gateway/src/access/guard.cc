@@ -29,23 +29,6 @@ namespace {
 constexpr std::string_view scheme = "Bearer ";
 constexpr runtime::duration retry_after = std::chrono::seconds{1};
 
-// The text after `Bearer`, a scheme whose case does not matter (RFC 9110, 11.1).
-result<std::string_view> token_in(const http::request& received) {
-  const auto field = received.headers.find("Authorization");
-  if (!field || received.headers.count("Authorization") > 1) {
-    return error{errc::unauthenticated,
-                 field ? "Authorization is given twice"
-                       : "a token is needed: send it as Authorization: Bearer TOKEN"};
-  }
-  if (field->size() <= scheme.size() || !http::same_name(field->substr(0, scheme.size()), scheme)) {
-    return error{errc::unauthenticated,
-                 "only one scheme is understood: Authorization: Bearer TOKEN"};
-  }
-  auto token = field->substr(scheme.size());
-  token.remove_prefix(std::min(token.find_first_not_of(' '), token.size()));
-  return token;
-}
-
 error too_little(const principal& who, role has, role least, std::string_view project) {
   const auto where = project.empty()            ? std::string{"a project"}
                      : project == all_projects  ? std::string{"all projects"}
@@ -93,12 +76,34 @@ bool is_for_callback(const http::request& received) {
          received.segment(2) == "callbacks";
 }
 
+std::string too_many(std::string who, std::uint64_t most) {
+  return who.append(" makes more than ")
+      .append(std::to_string(most))
+      .append(" requests a second, which is the most here");
+}
+
 http::response refused_body(int status, errc code, const char* why) {
   return http::problem_response(
       {.status = status, .cause = {code, why}, .instance = {}, .errors = {}});
 }
 
 }  // namespace
+
+result<std::string_view> token_in(const http::request& received) {
+  const auto field = received.headers.find("Authorization");
+  if (!field || received.headers.count("Authorization") > 1) {
+    return error{errc::unauthenticated,
+                 field ? "Authorization is given twice"
+                       : "a token is needed: send it as Authorization: Bearer TOKEN"};
+  }
+  if (field->size() <= scheme.size() || !http::same_name(field->substr(0, scheme.size()), scheme)) {
+    return error{errc::unauthenticated,
+                 "only one scheme is understood: Authorization: Bearer TOKEN"};
+  }
+  auto token = field->substr(scheme.size());
+  token.remove_prefix(std::min(token.find_first_not_of(' '), token.size()));
+  return token;
+}
 
 bool is_of_pipelines(std::string_view type) {
   const auto names = {
@@ -152,6 +157,10 @@ guard::guard(runtime::silo& here, const token_list* tokens, request_rates rates)
       rates_(rates),
       requests_(runtime::duration{std::chrono::seconds{1}} / std::max(rates.a_second, 1U),
                 std::max(rates.a_second, request_rates::requests_burst_min)),
+      of_addresses_(runtime::duration{std::chrono::seconds{1}} /
+                        (std::max(rates.a_second, 1U) * request_rates::address_share),
+                    std::max(rates.a_second, request_rates::requests_burst_min) *
+                        request_rates::address_share),
       wrong_tokens_(std::chrono::seconds{1}, rates.wrong_tokens) {}
 
 void guard::admit(http::request& received, http::reply answer, access needed,
@@ -310,20 +319,21 @@ std::optional<error> guard::count_request(const http::request& received) {
   if (rates_.a_second == 0) {
     return std::nullopt;
   }
-  // A token's name is not like an address.
-  const auto who = received.by != nullptr ? "the token '" + received.by->name + "'"
-                                          : http::address_group(received.from);
-  std::optional<runtime::duration> wait;
-  {
-    const std::lock_guard lock{mutex_};
-    wait = requests_.take(who, here_.time().steady());
+  const auto from = http::address_group(received.from);
+  const auto& by = received.by;
+  const auto who = by != nullptr ? "the token '" + by->name + "'" : from;
+  const auto now = here_.time().steady();
+  const std::lock_guard lock{mutex_};
+  if (const auto wait = requests_.take(who, now)) {  // a token's name is not like an address
+    return slow_down(too_many(who, rates_.a_second), *wait);
   }
-  if (!wait) {
-    return std::nullopt;
+  if (by != nullptr) {
+    if (const auto wait = of_addresses_.take(from, now)) {
+      return slow_down(
+          too_many(from, std::uint64_t{rates_.a_second} * request_rates::address_share), *wait);
+    }
   }
-  return slow_down(who + " makes more than " + std::to_string(rates_.a_second) +
-                       " requests a second, which is the most here",
-                   *wait);
+  return std::nullopt;
 }
 
 std::optional<runtime::duration> guard::take_wrong_token(const std::string& from) {

@@ -30,16 +30,23 @@ namespace millrace::gateway {
 /// The field with the signature of what is sent to a webhook, as GitHub and Gitea call it.
 inline constexpr std::string_view signature_field = "X-Hub-Signature-256";
 
+/// The text after `Bearer`, a scheme whose case does not matter (RFC 9110, 11.1). Errors:
+/// `unauthenticated`: there is none, or something else.
+[[nodiscard]] runtime::result<std::string_view> token_in(const http::request& received);
+
 /// How often may be asked.
 struct request_rates {
   /// Of each token, or where none is asked for of each address; a second's worth may come at once,
-  /// or `requests_burst_min`. 0: as many as come.
+  /// or `requests_burst_min`. What comes with tokens counts for its address as well, which may have
+  /// `address_share` times as many. 0: as many as come.
   unsigned a_second = 0;
   /// Requests without a good token that may come from one address at once; and then one a second.
   /// Those for what anybody may ask for are among them.
   unsigned wrong_tokens = 50;
 
   static constexpr unsigned requests_burst_min = 10;
+  /// Behind one address there may be several people, and a proxy.
+  static constexpr unsigned address_share = 10;
 };
 
 /// Requests of strangers in hand at a time: what comes signed to a webhook, and to callbacks, from
@@ -125,6 +132,7 @@ private:
   const std::shared_ptr<stranger_count> strangers_ = std::make_shared<stranger_count>();
   std::mutex mutex_;  // for all below
   rate_limit requests_;
+  rate_limit of_addresses_;
   rate_limit wrong_tokens_;
 };
 
