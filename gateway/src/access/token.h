@@ -16,6 +16,11 @@ namespace millrace::gateway {
 /// `mr_` and 43 characters of base64url (RFC 4648, 5).
 [[nodiscard]] std::string make_token();
 
+/// The same text for the same key of the same sender, who shows `own`: nobody else can tell it. Of
+/// another `purpose` it is another one.
+[[nodiscard]] std::string make_token(std::string_view own, std::string_view purpose,
+                                     std::string_view key);
+
 /// SHA-256 of a text; 32 bytes.
 [[nodiscard]] std::string digest_of(std::string_view token);
 

@@ -91,18 +91,7 @@ std::optional<http::response> refusal(const http::request& received, const opera
     made.headers.add("Accept-Encoding", "identity");
     return made;
   }
-  if (auto refused = refused_condition(received, about)) {
-    return refused;
-  }
-  // Whoever names a key means to send the request again, and counts on one effect.
-  if (received.method == http::method::post && !heeds(about, idempotency_key.name) &&
-      received.headers.find(idempotency_key.name)) {
-    return http::problem_response(runtime::error{
-        runtime::errc::invalid_argument,
-        "Idempotency-Key: it would not be heeded here; send the request without, and look what "
-        "became of it before sending it again"});
-  }
-  return std::nullopt;
+  return refused_condition(received, about);
 }
 
 // Has a request of its own, since the connection's is only good until its handler returns.

@@ -70,7 +70,7 @@
 //   GET    /api/v1/partitions                                 of the cluster; ?cursor&limit
 //   GET    /api/v1/cluster/health                             as this process sees it
 //   POST   /api/v1/silos/{name}/drain                         {undo}
-//   POST   /api/v1/partitions/{id}/break-glass                {silo, reason}
+//   POST   /api/v1/partitions/{id}/break-glass                {silo, reason}; Idempotency-Key
 //   POST   /api/v1/partitions/{id}/acknowledge-loss
 //   GET    /api/v1/dead-letters                               sends that were given up, of all
 //                                                             silos; ?silo&cursor&limit
@@ -80,7 +80,8 @@
 //                                                             reads it
 //   GET    /api/v1/tokens                                     those that one may revoke;
 //                                                             ?cursor&limit
-//   POST   /api/v1/tokens                                     {id, grants, expires_in}
+//   POST   /api/v1/tokens                                     {id, grants, expires_in};
+//                                                             Idempotency-Key
 //   DELETE /api/v1/tokens/{name}
 //   GET    /api/v1/projects/{project}/secrets                 their names
 //   PUT    /api/v1/projects/{project}/secrets/{name}          {value}
@@ -98,7 +99,7 @@
 //   GET    /openapi.json                                      all of this, for programs
 //
 // JSON is snake_case and made from the schemas. Errors are problem documents (RFC 9457). A query
-// key that a route does not know is one; so is an Idempotency-Key that a POST would not heed.
+// key that a route does not know is one. Every POST takes an Idempotency-Key.
 #pragma once
 
 #include <chrono>
@@ -183,8 +184,8 @@ public:
   api_routes(http::router& into, const api_parts& parts) : into_(into), parts_(parts) {}
 
   /// Adds a handler that works with the parts. A request with a query key that the operation does
-  /// not know, or with one twice, is refused; so is a POST with an Idempotency-Key where that is
-  /// none of its headers. One with a large body is handled on the thread for these.
+  /// not know, or with one twice, is refused. One with a large body is handled on the thread for
+  /// these. Requires: a POST heeds `Idempotency-Key`, which whoever sends it counts on.
   void add(http::method verb, std::string_view pattern, access needed, operation about,
            handler handle);
   /// Adds a handler for requests with any query.

@@ -26,6 +26,12 @@ using runtime::result;
 
 namespace {
 
+constexpr header_key once_by_record{
+    "Idempotency-Key",
+    "With any, a request that is sent again, for the same silo and reason, is answered as the "
+    "first time once the silo leads the partition by it. Glass that is broken is not broken "
+    "again."};
+
 ordered_json roles_of(const runtime::silo_roles& roles) {
   auto names = ordered_json::array();
   for (const auto& [has, name] :
@@ -243,12 +249,14 @@ result<std::uint16_t> partition_in(const request& received) {
 }
 
 // Tells a silo something, and the client what has come of it.
-void tell_silo(const api_parts& parts, const std::string& name, runtime::call<void> one,
-               reply answer, ordered_json done) {
+// `is_done`: whether it had come to that already where the silo refuses.
+void tell_silo(
+    const api_parts& parts, const std::string& name, runtime::call<void> one, reply answer,
+    ordered_json done, std::function<bool()> is_done = [] { return false; }) {
   auto shared = std::make_shared<reply>(std::move(answer));
-  parts.silo.call_then<void>(std::move(one).timeout(operate_within), [shared, name,
-                                                                      done](result<void> told) {
-    if (told) {
+  parts.silo.call_then<void>(std::move(one).timeout(operate_within), [shared, name, done,
+                                                                      is_done](result<void> told) {
+    if (told || (told.error().code() == errc::failed_precondition && is_done())) {
       shared->send(answer_of(200, done));
       return;
     }
@@ -280,6 +288,19 @@ void drain(const api_parts& parts, request& received, reply answer) {
             std::move(answer), {{"name", name}, {"state", undo ? "active" : "draining"}});
 }
 
+// Whether the silo leads the partition since that was ordered for this reason: what the record of
+// the partition says is the memory of a request that is sent again.
+bool is_broken(const runtime::cluster_view& view, std::uint16_t partition, const std::string& silo,
+               const std::string& reason) {
+  if (partition >= view.partitions.size()) {
+    return false;
+  }
+  const auto& one = view.partitions[partition];
+  const auto& why = one.loss.reason;  // in which stands whether it began empty
+  return one.primary == silo && one.loss.silo == silo &&
+         (why == reason || why == "begun empty: " + reason);
+}
+
 void break_glass(const api_parts& parts, request& received, reply answer) {
   const auto partition = partition_in(received);
   auto body = partition ? runtime::from_json(capnp::Schema::from<schemas::BreakGlassRequest>(),
@@ -302,7 +323,11 @@ void break_glass(const api_parts& parts, request& received, reply answer) {
   tell_silo(parts, silo,
             ref<schemas::SiloControl>(silo).break_glass(
                 *partition, wanted.read().getReason().cStr(), wanted.read().getEmpty()),
-            std::move(answer), {{"id", std::to_string(*partition)}, {"silo", silo}});
+            std::move(answer), {{"id", std::to_string(*partition)}, {"silo", silo}},
+            [&parts, number = *partition, silo, has_key = !key_of(received).empty(),
+             reason = std::string{wanted.read().getReason().cStr()}] {
+              return has_key && is_broken(view_of(parts), number, silo, reason);
+            });
 }
 
 void acknowledge_loss(const api_parts& parts, request& received, reply answer) {
@@ -370,6 +395,7 @@ void add_cluster_routes(api_routes& routes) {
               .tag = "cluster",
               .summary = "Has a silo's copy lead a partition, whatever it lacks",
               .text = "`empty`: the partition begins with nothing, if no copy is left.",
+              .headers = {once_by_record},
               .body = {.any_of = {json_read_as<schemas::BreakGlassRequest>()}, .is_needed = true},
               .answers = {{.status = 200,
                            .text = "It will lead.",

@@ -190,6 +190,7 @@ void add_dead_letter_routes(api_routes& routes) {
              {.id = "retry_dead_letter",
               .tag = "dead letters",
               .summary = "Sends it again",
+              .headers = {once_anyway},
               .answers = {done},
               .problems = {404, 409}},
              retry);

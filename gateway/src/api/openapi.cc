@@ -37,7 +37,9 @@ constexpr problem_kind problem_kinds[] = {
     {412, "The condition in `If-Match` or `If-None-Match` does not hold."},
     {413, "The body, or a value in it, is over its limit."},
     {415, "The body has a `Content-Encoding`; send it without."},
-    {422, "The definition has mistakes; `errors` has all of them with their places."},
+    {422,
+     "The definition has mistakes; `errors` has all of them with their places. Or the "
+     "`Idempotency-Key` came with another request before."},
     {429, "Too much at a time; nothing was done. Come back after `Retry-After` seconds."},
     {500, "A bug, or a failing disk; whether it had an effect is not known."},
     {501, "This server does not know the actor type or the method."},
@@ -307,6 +309,11 @@ private:
     }
     if (row.verb != http::method::get) {
       all.insert({412, 507});
+    }
+    if (std::any_of(what.headers.begin(), what.headers.end(), [](const header_key& each) {
+          return each.name == idempotency_key.name && each.text == idempotency_key.text;
+        })) {
+      all.insert(422);
     }
     if (!what.body.any_of.empty()) {
       all.insert({413, 415});

@@ -37,15 +37,19 @@ struct header_key {
   bool is_always_there = true;  ///< Of an answer.
 };
 
-/// Of a request that has its effect once, however often it is sent. Where a POST does not name it,
-/// a request with it is refused.
+/// Of a request that has its effect once, however often it is sent. Every POST names it, or one of
+/// those below.
 inline constexpr header_key idempotency_key{
     "Idempotency-Key",
     "A text of the client's choice. A request that is sent again with it has its effect once, and "
-    "the answer is the first one's; with another body it is refused (409)."};
+    "the answer is the first one's; with another body it is refused (422)."};
 /// Of a request that is that by itself.
 inline constexpr header_key repeatable{
     "Idempotency-Key", "Taken, and not needed: to ask twice is the same as to ask once."};
+/// Of a request that takes away what it is about.
+inline constexpr header_key once_anyway{
+    "Idempotency-Key",
+    "Taken, and not needed: it has its effect once, and asked again finds nothing (404)."};
 inline constexpr header_key traceparent{
     "traceparent", "The W3C trace context of whatever the request sets going."};
 inline constexpr header_key location{"Location", "The path of what was made."};

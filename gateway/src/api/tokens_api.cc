@@ -2,6 +2,7 @@
 // Tokens: who may see them, who may make them, and that nobody gives more than they have.
 #include <algorithm>
 
+#include "access/guard.h"
 #include "access/token.h"
 #include "api/api.h"
 #include "api/list_page.h"
@@ -112,6 +113,69 @@ result<runtime::wall_time> expiry_of(schemas::NewToken::Reader wanted, const pri
   return ends;
 }
 
+// What is being made, until it is known whether it is.
+struct made_token {
+  runtime::message<schemas::AccessToken> stored;
+  std::string text;
+  std::string key;  // of the request; empty: it has none
+};
+
+http::response told_of(const made_token& made) {
+  const std::string name{made.stored.read().getName().cStr()};
+  auto told = answer_of(201, {{"id", name}, {"token", made.text}});
+  told.headers.add("Cache-Control", "no-store");
+  told.headers.add("Location", "/api/v1/tokens/" + name);
+  return told;
+}
+
+// Whether both were asked for alike; when does not count.
+bool is_same(schemas::AccessToken::Reader one, schemas::AccessToken::Reader other) {
+  const auto lasts = [](schemas::AccessToken::Reader each) {
+    return each.getExpiresAt() == 0 ? 0 : each.getExpiresAt() - each.getCreatedAt();
+  };
+  const auto grants = one.getGrants();
+  const auto others = other.getGrants();
+  auto same = one.getName() == other.getName() && lasts(one) == lasts(other) &&
+              grants.size() == others.size();
+  for (unsigned at = 0; same && at < grants.size(); ++at) {
+    same = grants[at].getProject() == others[at].getProject() &&
+           grants[at].getRole() == others[at].getRole();
+  }
+  return same;
+}
+
+// The request has come before, or another one has its key or its name: by its digest it is found
+// which. `why`: what was answered to this one.
+void answer_again(const api_parts& parts, const std::shared_ptr<reply>& answer,
+                  const std::shared_ptr<made_token>& made, const error& why) {
+  parts.silo.call_then<access_interface::tokens_results>(
+      ref<schemas::Access>(access_key).tokens(no_tokens_known, 0),
+      [answer, made, why](result<access_interface::tokens_results> told) {
+        if (!told) {
+          answer->fail(told.error());
+          return;
+        }
+        const auto wanted = made->stored.read();
+        for (auto each : told->tokens()) {
+          if (each.getDigest() != wanted.getDigest()) {
+            continue;
+          }
+          if (is_same(each, wanted)) {
+            answer->send(told_of(*made));
+          } else {
+            answer->fail({errc::conflict, "idempotency key '" + made->key +
+                                              "' was used with other parameters; use a new key"});
+          }
+          return;
+        }
+        answer->fail(why.text().starts_with("there is a token")
+                         ? why
+                         : error{errc::conflict,
+                                 "what was made with this Idempotency-Key was revoked, or has "
+                                 "expired; use a new key"});
+      });
+}
+
 void create(const api_parts& parts, request& received, reply answer) {
   if (is_without_tokens(received, answer)) {
     return;
@@ -128,32 +192,38 @@ void create(const api_parts& parts, request& received, reply answer) {
     answer.fail(fits ? expires.error() : fits.error());
     return;
   }
-  const auto text = make_token();
-  const auto digest = digest_of(text);
-  access_interface::add_params params;
-  auto made = params.build().initToken();
-  made.setName(wanted.read().getName());
-  made.setGrants(wanted.read().getGrants());
-  made.setCreatedAt(now.time_since_epoch().count());
-  made.setExpiresAt(*expires == runtime::wall_time::max() ? 0
-                                                          : expires->time_since_epoch().count());
-  made.setCreatedBy(received.by->name.c_str());
-  made.setDigest({reinterpret_cast<const kj::byte*>(digest.data()), digest.size()});
+  const auto made = std::make_shared<made_token>();
+  made->key = key_of(received);
+  const auto own = token_in(received);  // it is good by now
+  made->text = made->key.empty() ? make_token() : make_token(*own, "token", made->key);
+  const auto digest = digest_of(made->text);
+  auto stored = made->stored.build();
+  stored.setName(wanted.read().getName());
+  stored.setGrants(wanted.read().getGrants());
+  stored.setCreatedAt(now.time_since_epoch().count());
+  stored.setExpiresAt(*expires == runtime::wall_time::max() ? 0
+                                                            : expires->time_since_epoch().count());
+  stored.setCreatedBy(received.by->name.c_str());
+  stored.setDigest({reinterpret_cast<const kj::byte*>(digest.data()), digest.size()});
+  // Of its own for each sender, and no way to the token.
+  const auto remembered = made->key.empty() ? std::string{} : make_token(*own, "key", made->key);
   const auto shared = std::make_shared<reply>(std::move(answer));
+  access_interface::add_params params;
+  params.build().setToken(made->stored.read());
   parts.silo.call_then<void>(
-      ref<schemas::Access>(access_key).add(std::move(params)),
-      [text, shared, name = std::string{wanted.read().getName().cStr()}](result<void> done) {
+      ref<schemas::Access>(access_key).add(std::move(params)).keyed(remembered),
+      [&parts, shared, made](result<void> done) {
         if (done) {
-          auto told = answer_of(201, {{"id", name}, {"token", text}});
-          told.headers.add("Cache-Control", "no-store");
-          told.headers.add("Location", "/api/v1/tokens/" + name);
-          shared->send(std::move(told));
+          shared->send(told_of(*made));
         } else if (const auto& why = done.error();
+                   made->key.empty() &&
                    runtime::retry_of(why.code()) == runtime::retry_class::unknown) {
           shared->fail({why.code(),
                         "the token may be there, and nobody has it: revoke it, and make "
                         "it again: " +
                             why.text()});
+        } else if (!made->key.empty() && why.code() == errc::conflict) {
+          answer_again(parts, shared, made, why);
         } else {
           shared->fail(why);
         }
@@ -238,6 +308,7 @@ void add_token_routes(api_routes& routes) {
               .tag = "tokens",
               .summary = "Makes a token",
               .text = "It may do no more than the one that makes it, and for no longer.",
+              .headers = {idempotency_key},
               .body = {.any_of = {json_read_as<schemas::NewToken>()}, .is_needed = true},
               .answers = {{.status = 201,
                            .text = "Its text, which is told this once.",

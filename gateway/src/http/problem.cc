@@ -17,6 +17,17 @@ bool wants_retry_after(int status) noexcept {
   return status == 429 || status == 503;
 }
 
+// A key that came with another request: the runtime has no code of its own for this conflict. (The
+// Idempotency-Key HTTP header field, draft-ietf-httpapi-idempotency-key-header, 2.7.)
+bool is_of_other_request(const runtime::error& cause) {
+  return cause.code() == errc::conflict &&
+         cause.text().ends_with("' was used with other parameters; use a new key");
+}
+
+int status_of(const runtime::error& cause) {
+  return is_of_other_request(cause) ? 422 : http::status_of(cause.code());
+}
+
 std::string seconds_text(std::chrono::milliseconds wait) {
   // Rounded up: coming back early is what the hint is there to prevent.
   const auto seconds = std::max<long long>(1, (wait.count() + 999) / 1000);
@@ -116,7 +127,7 @@ errc errc_of_status(int status) noexcept {
 }
 
 response problem_response(const problem& what) {
-  const int status = what.status != 0 ? what.status : status_of(what.cause.code());
+  const int status = what.status != 0 ? what.status : status_of(what.cause);
   const auto code = to_string(what.cause.code());
   nlohmann::ordered_json document;
   document["type"] = "urn:millrace:problem:" + std::string{code};

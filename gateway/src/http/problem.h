@@ -29,7 +29,9 @@ struct problem_entry {
 
 /// A problem document before it is written.
 struct problem {
-  int status = 0;             ///< 0: `status_of(cause.code())`. Others: 412 for a failed If-Match.
+  /// 0: `status_of(cause.code())`, or 422 for an idempotency key that another request came with.
+  /// Others: 412 for a failed If-Match.
+  int status = 0;
   runtime::error cause;       ///< Gives `code`, `detail` and, when it has a hint, Retry-After.
   std::string_view instance;  ///< The target of the request, or empty.
   std::vector<problem_entry> errors;

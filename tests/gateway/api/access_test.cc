@@ -563,6 +563,75 @@ TEST_CASE("a token makes so many requests a second, and no other token counts fo
             .body.find("millrace_gateway_rate_limited_total 1\n") != std::string::npos);
 }
 
+// Method: what is sent again is the same token, made of the key and of the sender's own one.
+TEST_CASE("a token is made once for a key, for its sender alone, and not again once revoked") {
+  served_node served{served_node::executor::own, root};
+  const auto keyed = [](const std::string& token) {
+    auto headers = shown(token);
+    headers.add("Idempotency-Key", "k");
+    return headers;
+  };
+  const auto make = [&](const std::string& token, int status, const std::string& body) {
+    return served.ask(method::post, "/api/v1/tokens", status, body, keyed(token));
+  };
+  const std::string body =
+      R"({"id": "a", "grants": [{"project": "*", "role": "admin"}], "expires_in": "1h"})";
+  const auto first = make(std::string{root}, 201, body);
+  CHECK(make(std::string{root}, 201, body) == first);
+  for (const auto* other :
+       {R"({"id": "a", "grants": [{"project": "*", "role": "admin"}], "expires_in": "2h"})",
+        R"({"id": "a", "grants": [{"project": "*", "role": "read"}], "expires_in": "1h"})",
+        R"({"id": "b", "grants": [{"project": "*", "role": "admin"}], "expires_in": "1h"})"}) {
+    CHECK(make(std::string{root}, 422, other)["code"] == "conflict");
+  }
+  const std::string token = first["token"];
+  until([&] { return served.send(method::get, "/api/v1/silo", {}, shown(token)).status == 200; });
+  const std::string taken =
+      R"({"id": "a", "grants": [{"project": "p", "role": "run"}], "expires_in": "1m"})";
+  CHECK(make(token, 409, taken)["detail"] == "there is a token 'a' already");
+  const auto of_another = make(token, 201, R"({"id": "b", "grants": [{"project": "p",
+                                                "role": "run"}], "expires_in": "1m"})");
+  CHECK(of_another["token"] != token);
+  CHECK(served.send(method::del, "/api/v1/tokens/a", {}, shown(root)).status == 204);
+  CHECK(make(std::string{root}, 409, body)["detail"] ==
+        "what was made with this Idempotency-Key was revoked, or has expired; use a new key");
+}
+
+// Goal: whoever has many tokens asks no more often than others at one address do.
+// Method: twenty tokens together may ask twice as often as an address.
+TEST_CASE("what comes with tokens counts for its address too") {
+  served_node served{served_node::executor::own, root, {.a_second = 1, .wrong_tokens = 100'000}};
+  std::vector<std::string> tokens{std::string{root}};
+  while (tokens.size() < 20) {
+    const auto name = "t" + std::to_string(tokens.size());
+    const auto& maker = tokens[(tokens.size() - 1) / 8];  // each may ask ten times at once
+    http::client_response made;
+    until([&] {
+      made =
+          served.send(method::post, "/api/v1/tokens",
+                      R"({"id": ")" + name + R"(", "grants": [{"project": "p", "role": "admin"}]})",
+                      shown(maker));
+      return made.status != 401;  // it is known a moment later
+    });
+    REQUIRE(made.status == 201);
+    tokens.push_back(json::parse(made.body)["token"]);
+  }
+  http::client_response last;
+  until([&] {
+    for (const auto& each : tokens) {
+      last = served.send(method::get, "/api/v1/runs?project=p", {}, shown(each));
+      if (last.body.find("127.0.0.1") != std::string::npos) {
+        return true;
+      }
+    }
+    return false;
+  });
+  CHECK(last.status == 429);
+  CHECK(last.headers.find("Retry-After") == "1");
+  CHECK(json::parse(last.body)["detail"] ==
+        "127.0.0.1 makes more than 10 requests a second, which is the most here");
+}
+
 // Goal: who has no token cannot have large answers without end, and who has one is not held up.
 TEST_CASE(
     "what anybody may ask for counts, but for probes, and whoever shows a token for himself") {

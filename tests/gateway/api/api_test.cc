@@ -216,7 +216,7 @@ TEST_CASE("an idempotency key submits once") {
   CHECK(here.ask(method::get, "/api/v1/runs/" + first["id"].get<std::string>(),
                  200)["params"]["who"] == "a");
   CHECK(here.ask(method::post, runs, 201, R"({"params":{"who":"a"}})", keyed) == first);
-  CHECK(here.ask(method::post, runs, 409, R"({"params":{"who":"b"}})", keyed)["code"] ==
+  CHECK(here.ask(method::post, runs, 422, R"({"params":{"who":"b"}})", keyed)["code"] ==
         "conflict");
   CHECK(here.ask(method::post, runs, 400, R"({"params":{"nope":1}})")["detail"] ==
         "the pipeline has no parameter `nope`");

@@ -77,6 +77,7 @@ TEST_CASE("a batch with an idempotency key is submitted once, and so is a line w
   CHECK(other[1]["id"] == first[1]["id"]);
   const auto changed = here.lines("{\"params\": {\"who\": \"b\"}}", {{"Idempotency-Key", "k"}});
   CHECK(changed.at(0)["error"]["code"] == "conflict");
+  CHECK(changed.at(0)["error"]["status"] == 422);
   CHECK(here.run_count() == 5);
 }
 

@@ -143,7 +143,7 @@ TEST_CASE("what is delivered again starts nothing again") {
   CHECK(served.runs().size() == 2);
   // The same name for something else.
   const std::string changed = R"({"after": "5b"})";
-  CHECK(served.deliver(changed, signature_of(changed), first).status == 409);
+  CHECK(served.deliver(changed, signature_of(changed), first).status == 422);
   // What has been refused has not been taken.
   const std::string bad = R"({"before": "5b"})";
   const http::header_list third{{"X-GitHub-Delivery", "third"}};
