@@ -34,4 +34,10 @@ std::optional<runtime::duration> rate_limit::take(std::string_view name, runtime
   return std::nullopt;
 }
 
+void rate_limit::give_back(std::string_view name) {
+  if (const auto found = due_.find(name); found != due_.end()) {
+    found->second -= interval_;
+  }
+}
+
 }  // namespace millrace::gateway

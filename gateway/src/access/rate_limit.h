@@ -34,6 +34,9 @@ public:
   [[nodiscard]] std::optional<runtime::duration> take(std::string_view name,
                                                       runtime::steady_time now);
 
+  /// One that was counted for `name` counts no more.
+  void give_back(std::string_view name);
+
   [[nodiscard]] std::size_t size() const noexcept { return due_.size(); }
 
 private:

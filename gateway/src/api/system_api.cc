@@ -64,6 +64,9 @@ std::string render_metrics(const api_parts& parts) {
                 server.connections_dropped_total);
     own.counter("millrace_gateway_connections_refused_total",
                 "Connections that there was no room for.", server.connections_refused_total);
+    own.counter("millrace_gateway_handshakes_refused_total",
+                "Connections that were closed, since their address has too many TLS handshakes.",
+                server.handshakes_refused_total);
     own.gauge("millrace_gateway_bodies_bytes", "Bodies of requests that are in hand.",
               server.bodies_bytes);
     own.counter("millrace_gateway_bodies_refused_total",

@@ -68,6 +68,7 @@ void connection::start() {
   if (transport_.is_secured()) {
     deadline_ = loop_->after(options.header_timeout);
     shakes_hands_ = true;
+    handshake_counts_ = true;
     transport_.shake_hands(
         [self = shared_from_this()](const runtime::stream_step& last) { self->on_secured(last); });
   } else {
@@ -76,8 +77,14 @@ void connection::start() {
   }
 }
 
+void connection::end_handshake() {
+  if (std::exchange(shakes_hands_, false)) {
+    loop_->core->handshakes.leave(address_group(reader_.request().from));
+  }
+}
+
 void connection::on_secured(const runtime::stream_step& last) {
-  shakes_hands_ = false;
+  end_handshake();
   if (state_ == state::closed) {
     return;
   }
@@ -255,6 +262,9 @@ void connection::know_sender() {
     return;
   }
   known_as_ = by;
+  if (std::exchange(handshake_counts_, false)) {
+    loop_->core->handshakes.know(address_group(reader_.request().from));
+  }
   if (std::exchange(is_newcomer_, false)) {
     loop_->know(*this);
   }
@@ -717,6 +727,7 @@ void connection::cut() {
   if (was == state::handling) {
     log(client_left, 0);
   }
+  end_handshake();
   transport_.close();
   if (const auto queue = std::exchange(stream_, nullptr)) {
     queue->end();

@@ -82,6 +82,7 @@ public:
 private:
   enum class state { reading, handling, streaming, closing, lingering, closed };
 
+  void end_handshake();
   void on_secured(const runtime::stream_step& last);
   void read();
   void on_read(std::size_t bytes, bool failed);
@@ -141,9 +142,10 @@ private:
   bool write_pending_ = false;
   bool pump_pending_ = false;
   bool shakes_hands_ = false;
-  bool is_whole_ = true;          ///< No stream was cut short.
-  bool is_sized_ = false;         ///< The stream's head says how long its body is.
-  std::uint64_t sized_left_ = 0;  ///< Of that, not sent yet.
+  bool handshake_counts_ = false;  ///< For how often its address begins one.
+  bool is_whole_ = true;           ///< No stream was cut short.
+  bool is_sized_ = false;          ///< The stream's head says how long its body is.
+  std::uint64_t sized_left_ = 0;   ///< Of that, not sent yet.
 
   task gone_;  ///< Set while a handler wants to know.
   std::shared_ptr<stream_queue> stream_;

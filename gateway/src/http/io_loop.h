@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "http/handshake_limit.h"
 #include "http/memory_budget.h"
 #include "http/newcomers.h"
 #include "http/server.h"
@@ -51,6 +52,9 @@ struct server_core {
   memory_budget bodies{options.bodies_bytes_max};
   std::atomic<std::uint64_t> answers_refused{0};
   memory_budget answers{options.answers_bytes_max};
+  std::atomic<std::uint64_t> handshakes_refused{0};
+  handshake_limit handshakes{options.handshakes_of_address_max, options.handshakes_at_once_max,
+                             options.handshakes_a_second_max};
 
   std::mutex mutex;  ///< With `changed`: `open` went to zero.
   std::condition_variable changed;
@@ -121,6 +125,7 @@ public:
 private:
   void drop_one_of(const newcomers& these);
   void refuse(socket_type& socket);
+  void close_unheard(socket_type& socket);
   void run_inbox();
   void run_pumps();
   void arm();

@@ -171,7 +171,16 @@ void io_loop::update_date() {
 }
 
 void io_loop::adopt(socket_type socket) {
-  const auto& shared = *core;
+  auto& shared = *core;
+  boost::system::error_code left;
+  const auto peer = socket.remote_endpoint(left).address();
+  const auto from = left ? std::string{} : peer.to_string();
+  const auto group = address_group(from);
+  if (shared.options.tls && !shared.handshakes.enter(group, shared.clock.steady())) {
+    shared.handshakes_refused.fetch_add(1, std::memory_order_relaxed);
+    close_unheard(socket);
+    return;
+  }
   const auto is_full = [&shared] {
     return shared.open.load() > shared.options.connections_max + shared.probes.load();
   };
@@ -187,20 +196,20 @@ void io_loop::adopt(socket_type socket) {
       drop_one_of(probes_);
     }
     if (probes_.size() >= most) {
+      if (shared.options.tls) {
+        shared.handshakes.leave(group);
+      }
       refuse(socket);
       return;
     }
     core->probes.fetch_add(1);
   }
-  boost::system::error_code left;
-  const auto peer = socket.remote_endpoint(left).address();
-  const auto from = left ? std::string{} : peer.to_string();
   auto made =
       std::make_shared<connection>(shared_from_this(), std::move(socket), from,
                                    is_probe ? connection::use::probe : connection::use::any);
   made->slot = connections_.size();
   connections_.push_back(made);
-  (is_probe ? probes_ : newcomers_).enter(*made, address_group(from));
+  (is_probe ? probes_ : newcomers_).enter(*made, group);
   made->start();
 }
 
@@ -220,6 +229,11 @@ void io_loop::refuse(socket_type& socket) {
   if (!core->options.tls) {  // else a handshake, which costs what a refusal is to save
     socket.write_some(asio::const_buffer{refusal_text.data(), refusal_text.size()}, ec);
   }
+  close_unheard(socket);
+}
+
+void io_loop::close_unheard(socket_type& socket) {
+  boost::system::error_code ec;
   socket.shutdown(socket_type::shutdown_send, ec);
   count_closed();
 }
@@ -415,6 +429,7 @@ server_probe server::probe() const noexcept {
           .connections_open = core.open.load(std::memory_order_relaxed),
           .connections_refused_total = core.refused.load(std::memory_order_relaxed),
           .connections_dropped_total = core.dropped.load(std::memory_order_relaxed),
+          .handshakes_refused_total = core.handshakes_refused.load(std::memory_order_relaxed),
           .bodies_bytes = core.bodies.taken(),
           .bodies_refused_total = core.bodies_refused.load(std::memory_order_relaxed),
           .answers_bytes = core.answers.taken(),

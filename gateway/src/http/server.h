@@ -63,6 +63,13 @@ struct server_options {
   /// of the address with the most; where all are somebody's, the one that comes is answered 503.
   std::size_t connections_max = 10'000;
 
+  /// TLS handshakes under way, of one address: more connections from there are closed at once.
+  std::size_t handshakes_of_address_max = 100;
+  /// Handshakes that an address may begin at once, and then a second. One whose connection shows
+  /// that it is somebody's does not count any more.
+  unsigned handshakes_at_once_max = 200;
+  unsigned handshakes_a_second_max = 50;
+
   /// A stream's queue. Past half of it, or while the memory for answers is short, writes answer
   /// `full`; past all of it the client is cut off. 1 MiB is about ten seconds of a busy log on a
   /// slow line.
@@ -113,6 +120,7 @@ struct server_probe {
   std::uint64_t connections_open;
   std::uint64_t connections_refused_total;  ///< Over `connections_max`, all being somebody's.
   std::uint64_t connections_dropped_total;  ///< Newcomers that made room.
+  std::uint64_t handshakes_refused_total;   ///< Connections that were to have no handshake.
   std::uint64_t bodies_bytes;               ///< As `bodies_bytes_max` counts them.
   std::uint64_t bodies_refused_total;       ///< That did not fit into it.
   std::uint64_t answers_bytes;              ///< As `answers_bytes_max` counts them.

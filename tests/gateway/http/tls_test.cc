@@ -195,6 +195,51 @@ TEST_CASE("over the limit of connections there is no handshake, and no text in t
   CHECK(on.served.probe().connections_refused_total == 1);
 }
 
+// Goal: a crowd at one address that only shakes hands does not keep the loop busy with that.
+TEST_CASE("an address has so many handshakes under way, and others have theirs") {
+  pki authority;
+  auto options = secured(own(authority.issue("web")));
+  options.handshakes_of_address_max = 2;
+  running on{echo, options};
+  wire silent{on.port};
+  auto leaves = std::make_unique<wire>(on.port);
+  wire third{on.port};
+  CHECK(third.read_all().empty());
+  CHECK(on.served.probe().handshakes_refused_total == 1);
+  CHECK(on.served.probe().connections_refused_total == 0);
+  wire other{on.port, INADDR_LOOPBACK + 1};
+  other.send("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x04");
+  leaves.reset();
+  const auto end = std::chrono::steady_clock::now() + patience;
+  while (!serves(on.port)) {  // it may not have been seen to leave yet
+    REQUIRE(std::chrono::steady_clock::now() < end);
+  }
+  // What has been is not under way: one place is enough for one after the other.
+  for (int at = 0; at < 10; ++at) {
+    CHECK(serves(on.port));
+  }
+  CHECK(on.served.probe().connections_open >= 2);  // `silent` and `other` are still there
+}
+
+TEST_CASE("an address begins so many handshakes at once, and who is somebody counts no more") {
+  pki authority;
+  auto options = secured(own(authority.issue("web")));
+  options.handshakes_at_once_max = 3;
+  options.handshakes_a_second_max = 1;
+  running on{echo, options};
+  for (int at = 0; at < 20; ++at) {
+    CHECK(serves(on.port));
+  }
+  CHECK(on.served.probe().handshakes_refused_total == 0);
+  const auto end = std::chrono::steady_clock::now() + patience;
+  while (on.served.probe().handshakes_refused_total == 0) {
+    REQUIRE(std::chrono::steady_clock::now() < end);
+    tls_wire says_nothing{on.port};
+  }
+  tls_wire other{on.port, {.from = INADDR_LOOPBACK + 1}};
+  CHECK(other.is_connected());
+}
+
 TEST_CASE("a handshake that stalls is ended, and counted") {
   pki authority;
   auto options = secured(own(authority.issue("web")));

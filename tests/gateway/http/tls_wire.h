@@ -67,11 +67,12 @@ public:
     runtime::tls_files shown = {};  ///< What it shows.
     int version_max = TLS1_3_VERSION;
     std::string protocols = {};  ///< That it offers, each after its length.
+    std::uint32_t from = 0;      ///< As `wire` has it.
   };
 
   explicit tls_wire(std::uint16_t port) : tls_wire(port, manner{}) {}
   tls_wire(std::uint16_t port, const manner& how)
-      : wire(port), context_(SSL_CTX_new(TLS_client_method()), SSL_CTX_free) {
+      : wire(port, how.from), context_(SSL_CTX_new(TLS_client_method()), SSL_CTX_free) {
     ::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes to a socket that was closed as any other
     SSL_CTX_set_max_proto_version(context_.get(), how.version_max);
     if (!how.shown.certificate.empty()) {
