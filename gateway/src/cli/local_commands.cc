@@ -238,6 +238,10 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
   std::vector<unfinished_run> left;
   auto choice = left_runs::finish;
   setup->before_work = [&](runtime::silo& silo) { return decide(silo, options, left, choice); };
+  // SIGTERM only: Ctrl-C leaves hooks their time. The run has not failed, and goes on at
+  // `--resume`.
+  const stop_limit limit{stop_longest, exit_code::interrupted, [&told] { told.flush(); },
+                         &terminated};
   const auto here = node::open(*setup);
   if (!here) {
     return report(here.error());
@@ -249,7 +253,6 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
     }
   }
   watch_interrupts();
-  const stop_limit limit{stop_longest, &terminated};  // Ctrl-C leaves hooks their time
   auto code = end_left(**here, *mode, left);
   if (code != exit_code::interrupted && starts) {
     progress view{*mode};

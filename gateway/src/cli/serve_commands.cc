@@ -354,7 +354,7 @@ exit_code serve(const option_values& options, const node_options& setup,
                         hangups);
   manager.tell("STOPPING=1");
   logger->info("stopping");
-  const stop_limit limit{stop_longest};
+  const stop_limit limit{stop_longest, exit_code::run_failed, [&told] { told.flush(); }};
   if (served) {
     served->stop();
   }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "log/line_queue.h"
 
+#include <poll.h>
 #include <pthread.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -26,17 +29,24 @@ struct line_queue::shared {
 
   std::mutex mutex;  // for all below
   std::condition_variable changed;
-  std::deque<std::string> waiting;
-  std::size_t bytes = 0;  // of these and of the one that is being written
+  struct line {
+    std::string text;
+    line_kind kind;
+  };
+  std::deque<line> waiting;
+  std::size_t bytes = 0;           // of these and of the one that is being written
+  std::size_t ordinary_bytes = 0;  // of them those that are of that kind
+  std::uint64_t added = 0;
+  std::uint64_t written = 0;
   std::size_t dropped = 0;
   bool ends = false;
   bool has_ended = false;
 
   void run();
-  std::string take() {
-    auto line = std::move(waiting.front());
+  line take() {
+    auto taken = std::move(waiting.front());
     waiting.pop_front();
-    return line;
+    return taken;
   }
 };
 
@@ -49,14 +59,31 @@ void line_queue::shared::run() {
       break;
     }
     const auto lost = waiting.empty() ? std::exchange(dropped, 0) : 0;
-    const auto line = lost > 0 ? std::string{} : take();
+    const auto next = lost > 0 ? line{} : take();
     lock.unlock();
-    write(lost > 0 ? dropped_line(lost) : line);
+    write(lost > 0 ? dropped_line(lost) : next.text);
     lock.lock();
-    bytes -= line.size();
+    bytes -= next.text.size();
+    ordinary_bytes -= next.kind == line_kind::ordinary ? next.text.size() : 0;
+    written += lost > 0 ? 0 : 1;
+    changed.notify_all();
   }
   has_ended = true;
   changed.notify_all();
+}
+
+void write_whole(int file, std::string_view text) {
+  while (!text.empty()) {
+    const auto written = ::write(file, text.data(), text.size());
+    if (written > 0) {
+      text.remove_prefix(static_cast<std::size_t>(written));
+    } else if (written < 0 && errno == EAGAIN) {
+      pollfd room{file, POLLOUT, 0};
+      ::poll(&room, 1, -1);
+    } else if (written == 0 || errno != EINTR) {
+      return;  // there is nobody to tell
+    }
+  }
 }
 
 line_queue::line_queue(std::function<void(std::string_view)> write,
@@ -78,17 +105,27 @@ line_queue::~line_queue() {
   thread_.join();
 }
 
-void line_queue::add(std::string line) {
+void line_queue::add(std::string line, line_kind kind) {
+  const auto is_ordinary = kind == line_kind::ordinary;
   const std::lock_guard lock{shared_->mutex};
-  if (shared_->bytes + line.size() > bytes_max) {
+  if (shared_->bytes + line.size() > bytes_max ||
+      (is_ordinary && shared_->ordinary_bytes + line.size() > ordinary_bytes_max)) {
     ++shared_->dropped;
     return;
   }
   shared_->bytes += line.size();
-  shared_->waiting.push_back(std::move(line));
+  shared_->ordinary_bytes += is_ordinary ? line.size() : 0;
+  ++shared_->added;
+  shared_->waiting.push_back({std::move(line), kind});
   if (shared_->waiting.size() == 1) {
     shared_->changed.notify_all();
   }
+}
+
+void line_queue::flush(std::chrono::milliseconds limit) {
+  std::unique_lock lock{shared_->mutex};
+  const auto until = shared_->added;
+  shared_->changed.wait_for(lock, limit, [this, until] { return shared_->written >= until; });
 }
 
 }  // namespace millrace::gateway

@@ -40,31 +40,26 @@ std::string_view view(spdlog::string_view_t text) {
   return {text.data(), text.size()};
 }
 
-// Written by one call each, so that lines of several threads and processes stay whole.
-void write_error(std::string_view line) {
-  while (!line.empty()) {
-    const auto written = ::write(STDERR_FILENO, line.data(), line.size());
-    if (written <= 0) {
-      return;  // there is nobody to tell
-    }
-    line.remove_prefix(static_cast<std::size_t>(written));
-  }
-}
+// The logger of front.cc, whose lines are no question of the level either.
+constexpr std::string_view audit_logger = "audit";
+
+constexpr std::chrono::milliseconds flush_within{100};
 
 class line_sink final : public spdlog::sinks::base_sink<std::mutex> {
 public:
-  line_sink(log_format format, std::function<void(std::string_view)> write)
+  line_sink(log_format format, std::function<void(std::string, line_kind)> write)
       : format_(format), write_(std::move(write)) {}
 
 protected:
   void sink_it_(const spdlog::details::log_msg& message) override {
-    write_(log_line(format_, message));
+    const auto is_kept = message.level >= level::warn || view(message.logger_name) == audit_logger;
+    write_(log_line(format_, message), is_kept ? line_kind::kept : line_kind::ordinary);
   }
   void flush_() override {}
 
 private:
   const log_format format_;
-  const std::function<void(std::string_view)> write_;
+  const std::function<void(std::string, line_kind)> write_;
 };
 
 // What the queue has dropped, as a line like the others.
@@ -74,10 +69,11 @@ std::string dropped_line(log_format format, std::size_t count) {
   return log_line(format, {"gateway.log", level::warn, text});
 }
 
-std::function<void(std::string_view)> queued_error(log_format format) {
-  const auto queue = std::make_shared<line_queue>(
-      write_error, [format](std::size_t count) { return dropped_line(format, count); });
-  return [queue](std::string_view line) { queue->add(std::string{line}); };
+// A line is written by one call, so that those of several threads and processes stay whole.
+std::shared_ptr<line_queue> queued_error(log_format format) {
+  return std::make_shared<line_queue>(
+      [](std::string_view line) { write_whole(STDERR_FILENO, line); },
+      [format](std::size_t count) { return dropped_line(format, count); });
 }
 
 }  // namespace
@@ -118,8 +114,22 @@ std::string log_line(log_format format, const spdlog::details::log_msg& message)
 }
 
 logs::logs(log_format format, level::level_enum level, std::function<void(std::string_view)> sink)
-    : level_(level),
-      sink_(std::make_shared<line_sink>(format, sink ? std::move(sink) : queued_error(format))) {}
+    : level_(level), queue_(sink ? nullptr : queued_error(format)) {
+  sink_ = std::make_shared<line_sink>(
+      format, [queue = queue_, to = std::move(sink)](std::string line, line_kind kind) {
+        if (queue != nullptr) {
+          queue->add(std::move(line), kind);
+        } else {
+          to(line);
+        }
+      });
+}
+
+void logs::flush() {
+  if (queue_ != nullptr) {
+    queue_->flush(flush_within);
+  }
+}
 
 std::shared_ptr<spdlog::logger> logs::of(const std::string& module) {
   const std::lock_guard lock{mutex_};

@@ -17,6 +17,7 @@
 #include <string>
 #include <string_view>
 
+#include "log/line_queue.h"
 #include "millrace/runtime/result.h"
 
 namespace millrace::gateway {
@@ -42,6 +43,9 @@ public:
   logs(log_format format, spdlog::level::level_enum level,
        std::function<void(std::string_view)> sink = {});
 
+  /// Waits until the lines so far are written, or for a moment: for who ends the process at once.
+  void flush();
+
   /// The logger of a module, such as `gateway.http`; made when it is first asked for.
   [[nodiscard]] std::shared_ptr<spdlog::logger> of(const std::string& module);
 
@@ -54,6 +58,7 @@ private:
   [[nodiscard]] std::function<void(std::string_view)> at(spdlog::level::level_enum how,
                                                          const std::string& module);
   spdlog::level::level_enum level_;
+  std::shared_ptr<line_queue> queue_;  // null: there is a sink
   spdlog::sink_ptr sink_;
   std::mutex mutex_;
   std::map<std::string, std::shared_ptr<spdlog::logger>> loggers_;

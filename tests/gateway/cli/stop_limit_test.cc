@@ -28,7 +28,9 @@ std::pair<int, std::string> ended(
     ::close(told[0]);
     ::close(told[1]);
     {
-      const stop_limit limited{limit, std::move(begins)};
+      const stop_limit limited{limit, exit_code::interrupted,
+                               [] { static_cast<void>(::write(2, "+", 1) == 1); },
+                               std::move(begins)};
       while (hangs) {
         ::pause();
       }
@@ -53,9 +55,9 @@ std::pair<int, std::string> ended(
 
 TEST_CASE("a server that does not stop ends when its time is up, with a line") {
   const auto [status, said] = ended(1s, true);
-  CHECK(status == static_cast<int>(exit_code::run_failed));
+  CHECK(status == static_cast<int>(exit_code::interrupted));
   CHECK(said ==
-        "millrace: not stopped within 1 s, ending now; the next start goes on as after a crash\n");
+        "+millrace: not stopped within 1 s, ending now; the next start goes on as after a crash\n");
 }
 
 // Method: it is told when it has asked for the third time, and says each time that it asks.
@@ -65,7 +67,7 @@ TEST_CASE("its time counts from when it is told to stop") {
     return ++asked == 3;
   };
   CHECK(ended(1ms, true, begins).second ==
-        "???millrace: not stopped within 0 s, ending now; the next start goes on as after a "
+        "???+millrace: not stopped within 0 s, ending now; the next start goes on as after a "
         "crash\n");
 }
 
