@@ -10,6 +10,7 @@
 #include "millrace/access.capnp.actor.h"
 #include "millrace/actors/duration_text.h"
 #include "millrace/actors/name_rule.h"
+#include "millrace/runtime/idempotency_key.h"
 
 namespace millrace::gateway {
 
@@ -163,8 +164,7 @@ void answer_again(const api_parts& parts, const std::shared_ptr<reply>& answer,
           if (is_same(each, wanted)) {
             answer->send(told_of(*made));
           } else {
-            answer->fail({errc::conflict, "idempotency key '" + made->key +
-                                              "' was used with other parameters; use a new key"});
+            answer->fail(runtime::other_request(made->key));
           }
           return;
         }

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "millrace/runtime/assert.h"
+#include "millrace/runtime/idempotency_key.h"
 
 namespace millrace::gateway::http {
 namespace {
@@ -17,15 +18,9 @@ bool wants_retry_after(int status) noexcept {
   return status == 429 || status == 503;
 }
 
-// A key that came with another request: the runtime has no code of its own for this conflict. (The
-// Idempotency-Key HTTP header field, draft-ietf-httpapi-idempotency-key-header, 2.7.)
-bool is_of_other_request(const runtime::error& cause) {
-  return cause.code() == errc::conflict &&
-         cause.text().ends_with("' was used with other parameters; use a new key");
-}
-
+// 422 as in the draft of the field Idempotency-Key, draft-ietf-httpapi-idempotency-key-header, 2.7.
 int status_of(const runtime::error& cause) {
-  return is_of_other_request(cause) ? 422 : http::status_of(cause.code());
+  return runtime::is_other_request(cause) ? 422 : http::status_of(cause.code());
 }
 
 std::string seconds_text(std::chrono::milliseconds wait) {

@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "activation/activation.h"
+#include "millrace/runtime/idempotency_key.h"
 
 namespace millrace::runtime::detail {
 
@@ -105,8 +106,7 @@ bool activation::answered_by_key(envelope* one) {
 }
 
 void activation::refuse_other_request(envelope* one) {
-  answer(one, error{errc::conflict, "idempotency key '" + one->text() +
-                                        "' was used with other parameters; use a new key"});
+  answer(one, other_request(one->text()));
 }
 
 void activation::answer_as_stored(envelope* one, const stored_answer& stored) {
