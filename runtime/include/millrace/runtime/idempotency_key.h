@@ -10,6 +10,7 @@
 
 namespace millrace::runtime {
 
+/// How its text ends, behind the key.
 inline constexpr std::string_view other_request_text =
     "' was used with other parameters; use a new key";
 
