@@ -193,8 +193,9 @@ TEST_CASE("a minority commits nothing, and heals without losing or inventing a w
 // Goal: whoever was away has what the others have when it counts again.
 // Method: by tail, and by snapshot where its disk is new; then it leads its share, and of
 // another's.
-// Method: what is written while a silo comes back is in the others' journals still; or its disk is
-// new, and they have trimmed these. Its own figures tell which way its copies went.
+// Method: what is written while a silo comes back is in the others' journals still, but for those
+// that a slow machine has let go of it and trimmed; or its disk is new, and all have trimmed these.
+// Its own figures tell which way its copies went.
 TEST_CASE("a copy that was away for long gets what it lacks, by tail and by snapshot") {
   for (const bool is_new : {false, true}) {
     CAPTURE(is_new);
@@ -218,7 +219,7 @@ TEST_CASE("a copy that was away for long gets what it lacks, by tail and by snap
     REQUIRE(cluster.until_whole());
     const auto seen = *cluster.at("b").metrics().cluster;
     CHECK((is_new ? seen.rejoins_by_snapshot_total : seen.rejoins_by_tail_total) > 0);
-    CHECK((is_new ? seen.rejoins_by_tail_total : seen.rejoins_by_snapshot_total) == 0);
+    CHECK((!is_new || seen.rejoins_by_tail_total == 0));
     cluster.stop("a");
     for (int number = 0; number < 20; ++number) {
       CHECK(cluster.total("k" + std::to_string(number), "b") == number + 1);
