@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
@@ -13,14 +12,12 @@
 #include <sstream>
 
 #include "e2e/process.h"
-#include "http/client.h"
 #include "millrace/runtime/rfc3339.h"
 
 namespace millrace::testing {
 namespace {
 
 namespace fs = std::filesystem;
-namespace http = gateway::http;
 
 std::string contents(const fs::path& file) {
   std::stringstream text;
@@ -57,7 +54,7 @@ TEST_CASE("help, versions and mistakes in the command line have their codes") {
         "dead-letters", "completion", "version",  "top",    "pki",      "silo",      "gateway",
         "silos",        "partitions", "cluster",  "config", "schedule", "plan",      "pause",
         "project",      "pool",       "resume",   "rerun",  "rollback", "artifacts", "cache",
-        "describe",     "schema"}) {
+        "describe",     "schema",     "doctor",   "example"}) {
     const auto help = millrace({each, "--help"});
     CHECK(help.status == 0);
     CHECK(help.output.find("Examples:") != std::string::npos);
@@ -150,100 +147,6 @@ TEST_CASE("what is no definition is refused at once and by its name") {
         "millrace: cannot read '/dev/zero': it has more than 1048576 bytes, which is the most\n");
   CHECK(millrace({"validate", "-", "-o", "name"}, "name: x\ntasks: [{name: a, run: x}]\n").output ==
         "x\n");
-}
-
-// The examples that ask a person, a foreign system or the project's secrets, or follow another
-// pipeline: `millrace run` has none of these.
-constexpr std::array served_examples{"22-approval", "23-callback", "24-secrets", "29-report"};
-
-TEST_CASE("every example pipeline runs and gives its answer") {
-  for (const auto& each : fs::directory_iterator{MILLRACE_EXAMPLES}) {
-    if (each.path().extension() != ".yaml" ||
-        std::ranges::find(served_examples, each.path().stem()) != served_examples.end()) {
-      continue;
-    }
-    CAPTURE(each.path().string());
-    temporary_folder folder;
-    const auto run = millrace(
-        {"run", each.path().string(), "--data", folder.path.string(), "--progress", "plain"});
-    CHECK(run.status == 0);
-    CHECK(run.errors.find("run succeeded") != std::string::npos);
-    CHECK_FALSE(run.output.empty());
-    CAPTURE(run.errors);
-  }
-}
-
-// A server of its own with the examples that want one, and the last one's upstream.
-struct example_server {
-  example_server() {
-    for (const std::string name :
-         {"22-approval", "23-callback", "24-secrets", "28-import", "29-report"}) {
-      CHECK(ask({"apply", MILLRACE_EXAMPLES "/" + name + ".yaml"}).status == 0);
-    }
-  }
-  static fs::path made_key(const fs::path& file) {
-    std::ofstream{file} << millrace({"secret", "key"}).output;
-    fs::permissions(file, fs::perms::owner_read);
-    return file;
-  }
-  std::vector<std::string> here(std::vector<std::string> words) const {
-    words.insert(words.end(), {"--server", server.url()});
-    return words;
-  }
-  finished_command ask(std::vector<std::string> words, const std::string& input = {}) const {
-    return millrace(here(std::move(words)), input);
-  }
-
-  temporary_folder folder;
-  server_process server{folder.path / "data",
-                        "127.0.0.1:0",
-                        {"--slots", "4", "--secrets-key", made_key(folder.path / "key").string()}};
-};
-
-TEST_CASE("every example that wants a server gives its answer on one") {
-  const example_server at;
-  static_assert(served_examples.size() == 4);  // Those below.
-
-  background_command release{at.here({"submit", "approved-release", "--watch"})};
-  release.read_until("waits for approval");
-  CHECK(at.ask({"approve", "@latest", "gate", "--comment", "looks good"}).status == 0);
-  CHECK(release.wait().status == 0);
-  CHECK(at.ask({"logs", "@latest", "publish"})
-            .output.ends_with(", as someone wanted (looks good)\n"));
-
-  const auto& url = at.server.url();
-  background_command job{at.here({"submit", "foreign-job", "-p", "server=" + url, "--watch"})};
-  job.read_until("waits for callback");
-  const auto run = job.printed().substr(0, job.printed().find('\n'));
-  const auto request = contents(at.folder.path / "data" / "workspaces" / run / "request");
-  REQUIRE(request.starts_with(url + "/api/v1/callbacks/"));
-  const runtime::system_clock clock;
-  http::client_options options;
-  options.base = *http::parse_url(url);
-  const auto told = http::client{options, clock}.send(
-      http::method::post, request.substr(url.size(), request.size() - url.size() - 1),
-      R"({"outputs": {"rows": "42"}})");
-  REQUIRE(told);
-  CHECK(told->status == 202);
-  CHECK(job.wait().status == 0);
-  CHECK(at.ask({"logs", run, "load"}).output == "loading 42 rows\n");
-
-  CHECK(at.ask({"secret", "set", "shop-password"}, "correct-horse-battery\n").status == 0);
-  CHECK(at.ask({"secret", "set", "deploy-token"}, "sesame-open-yourself\n").status == 0);
-  CHECK(at.ask({"submit", "secretive", "--wait"}).status == 0);
-  CHECK(at.ask({"logs", "@latest"}).output ==
-        "dump   | the password has 21 letters\ndump   | by mistake: ***\n"
-        "deploy | Authorization: Bearer ***\n");
-
-  CHECK(at.ask({"submit", "import", "-p", "day=2026-01-31", "--wait"}).status == 0);
-  std::string report;  // begins a moment after the end of what it follows
-  until([&] {
-    report = at.ask({"list", "runs", "report", "-o", "name"}).output;
-    return !report.empty();
-  });
-  report.pop_back();
-  CHECK(at.ask({"watch", report}).status == 0);
-  CHECK(at.ask({"logs", report, "write"}).output == "6 rows on 2026-01-31\n");
 }
 
 TEST_CASE("tasks that are runs of other pipelines run where the definitions of these are named") {
@@ -496,7 +399,6 @@ tasks:
     CHECK(one.errors == "other\n");
     CHECK(logs({"@latest", "counts", "--stderr"}).output == "other\n");
     CHECK(logs({"@latest", "cou"}).status == 5);
-    CHECK(logs({"@latest", "-f"}).status == 2);
   };
   {
     server_process server{data};

@@ -50,10 +50,10 @@ std::vector<command> all_commands() {
         cluster_commands(), actor_commands(), sharing_commands()}) {
     all.insert(all.end(), more.begin(), more.end());
   }
-  for (const auto& one :
-       {artifacts_command(), cache_command(), describe_command(), plan_command(),
-        schedule_command(), backup_command(), restore_command(), check_command(), pki_command(),
-        token_command(), secret_command(), context_command(), config_command()}) {
+  for (const auto& one : {artifacts_command(), cache_command(), describe_command(), plan_command(),
+                          schedule_command(), backup_command(), restore_command(), check_command(),
+                          pki_command(), token_command(), secret_command(), context_command(),
+                          config_command(), doctor_command(), example_command()}) {
     all.push_back(one);
   }
   all.push_back({"completion", "bash|zsh|fish", "print what teaches a shell to complete commands",
@@ -251,8 +251,7 @@ bool reader_left() {
 
 }  // namespace
 
-exit_code run(const std::vector<std::string>& arguments) {
-  const auto code = run_any(arguments);
+exit_code flush_output(exit_code code) {
   errno = 0;
   if (std::cout.flush()) {
     return code;
@@ -263,6 +262,10 @@ exit_code run(const std::vector<std::string>& arguments) {
     failure = report(exit_code::output_failed, "not all of the output could be written" + why);
   }
   return code == exit_code::ok ? failure : code;
+}
+
+exit_code run(const std::vector<std::string>& arguments) {
+  return flush_output(run_any(arguments));
 }
 
 }  // namespace millrace::gateway::cli

@@ -54,6 +54,8 @@ struct command {
 [[nodiscard]] command config_command();
 [[nodiscard]] command context_command();
 [[nodiscard]] command describe_command();
+[[nodiscard]] command doctor_command();
+[[nodiscard]] command example_command();
 [[nodiscard]] command pki_command();
 [[nodiscard]] command restore_command();
 [[nodiscard]] command schedule_command();
@@ -73,6 +75,10 @@ void add_data_option(boost::program_options::options_description& options);
 /// Prints `millrace: text` to standard error and gives the code that belongs to the error.
 exit_code report(const runtime::error& failure);
 exit_code report(exit_code code, const std::string& text);
+
+/// Writes what standard output still holds. What a command that ended with `code` then says: see
+/// `run`.
+exit_code flush_output(exit_code code);
 
 /// What an option that may be given several times has, each `NAME=VALUE`; `shown` is how it is
 /// typed. Errors: `invalid_argument` for another form or a name twice.

@@ -57,10 +57,12 @@ bool has_ended(const std::string& state) {
 // Where a reader of a task's log is.
 class log_reader {
 public:
-  log_reader(remote& server, const log_choice& which, waiting_note& note)
+  log_reader(remote& server, const log_choice& which, waiting_note& note,
+             const line_filter::sink& to)
       : server_(server),
         which_(which),
         note_(note),
+        to_(to),
         task_(fmt::format("/api/v1/runs/{}/tasks/{}", escaped(which.run), escaped(which.task))),
         attempt_(which.attempt),
         wanted_(which.grep) {}
@@ -79,7 +81,7 @@ public:
     if (answer->status >= 400) {
       return server_.problem_of(*answer);
     }
-    wanted_.add(answer->body, print);
+    is_left_ = !wanted_.add(answer->body, to_);
     offset_ = answer->body.size() + number_in(*answer, "Log-Offset");
     attempt_ = static_cast<std::uint32_t>(number_in(*answer, "Log-Attempt"));
     return {};
@@ -87,6 +89,9 @@ public:
 
   // The task's word first: it knows which attempts there are.
   passed once() {
+    if (is_left_) {
+      return {.is_done = true};
+    }
     const auto looked = server_.client().send(http::method::get, task_);
     if (!looked || looked->status >= 400) {
       return passed_of(server_, looked, pass::nothing);
@@ -118,11 +123,6 @@ private:
     return task_ + "/logs?stream=" + (which_.is_errors ? "stderr" : "stdout");
   }
 
-  static bool print(std::string_view text) {
-    std::cout << text << std::flush;
-    return static_cast<bool>(std::cout);
-  }
-
   static std::uint64_t number_in(const http::client_response& answer, const char* name) {
     const std::string text{answer.headers.find(name).value_or("0")};
     return std::strtoull(text.c_str(), nullptr, 10);
@@ -137,10 +137,10 @@ private:
           brought = pass::something;
           tell();
           offset_ += piece.size();
-          wanted_.add(piece, print);
-          return std::cout ? http::flow::more : http::flow::stop;
+          is_left_ = !wanted_.add(piece, to_);
+          return is_left_ ? http::flow::stop : http::flow::more;
         });
-    if (!std::cout) {
+    if (is_left_) {
       return {.is_done = true};
     }
     if (answer && answer->status < 400) {
@@ -150,7 +150,7 @@ private:
     // 404: there is no such attempt and will be none, so the one before was the last.
     if (answer && (answer->status < 400 || (answer->status == 404 && has_read_))) {
       is_whole_ = true;
-      wanted_.end(print);
+      is_left_ = !wanted_.end(to_);
       return once();
     }
     auto ended = passed_of(server_, answer, brought);
@@ -168,11 +168,13 @@ private:
   remote& server_;
   const log_choice& which_;
   waiting_note& note_;
+  const line_filter::sink& to_;
   const std::string task_;
   std::uint32_t attempt_;  // 0: not known yet
   line_filter wanted_;
   std::uint64_t offset_ = 0;  // of the next byte
   bool is_whole_ = false;     // its end has come
+  bool is_left_ = false;      // nobody wants more
   bool has_read_ = false;     // one, at least
   bool is_told_ = true;       // not of the first one
 };
@@ -250,16 +252,25 @@ result<bool> follow(remote& server, runtime::steady_time latest, waiting_note& n
   }
 }
 
-exit_code follow_log(remote& server, const log_choice& which) {
-  waiting_note note{"run " + which.run};
-  log_reader reader{server, which, note};
+result<void> read_log(remote& server, const log_choice& which, waiting_note& note,
+                      const line_filter::sink& to) {
+  log_reader reader{server, which, note, to};
   if (which.tail > 0) {
-    if (const auto begun = reader.begin_at_tail(); !begun) {
-      return report(begun.error());
+    if (auto begun = reader.begin_at_tail(); !begun) {
+      return begun;
     }
   }
   const auto ended =
       follow(server, runtime::steady_time::max(), note, [&reader] { return reader.once(); });
+  return ended ? result<void>{} : ended.error();
+}
+
+exit_code follow_log(remote& server, const log_choice& which) {
+  waiting_note note{"run " + which.run};
+  const auto ended = read_log(server, which, note, [](std::string_view text) {
+    std::cout << text << std::flush;
+    return static_cast<bool>(std::cout);
+  });
   return ended ? exit_code::ok : report(ended.error());
 }
 

@@ -62,6 +62,11 @@ struct log_choice {
   line_pattern grep = {};     ///< Only the lines of these that it is in.
 };
 
+/// Gives `to` a log as it grows until the task has ended, or with `attempt` that one, or `to` wants
+/// no more. Says when another attempt begins. Errors: why it cannot be read to its end.
+[[nodiscard]] runtime::result<void> read_log(remote& server, const log_choice& which,
+                                             waiting_note& note, const line_filter::sink& to);
+
 /// Prints a log as it grows until the task has ended, and says so when another attempt begins.
 [[nodiscard]] exit_code follow_log(remote& server, const log_choice& which);
 

@@ -10,6 +10,7 @@
 #include "cli/follow.h"
 #include "cli/output.h"
 #include "cli/remote.h"
+#include "cli/run_follow.h"
 #include "cli/run_logs.h"
 #include "cli/run_rows.h"
 #include "cli/terminal_text.h"
@@ -34,6 +35,24 @@ constexpr std::uint32_t tail_max = 100'000;    // the server's
 // Adds to a row what only people are shown.
 using for_people = void (*)(remote& server, ordered_json& row);
 
+// A time, or how long ago.
+result<std::optional<runtime::wall_time>> time_of(const option_values& options, const char* name) {
+  const auto text = text_of(options, name);
+  if (text.empty()) {
+    return std::optional<runtime::wall_time>{};
+  }
+  if (const auto time = runtime::from_rfc3339(text)) {
+    return std::optional{runtime::wall_time{std::chrono::nanoseconds{*time}}};
+  }
+  if (const auto ago = actors::parse_duration(text); ago.length) {
+    return std::optional{runtime::system_clock{}.wall() - *ago.length};
+  }
+  return error{errc::invalid_argument,
+               fmt::format("--{} must be a time, such as 2026-01-31T08:00:00Z, or how long ago, "
+                           "such as 10m, but is '{}'",
+                           name, printable(text))};
+}
+
 // What can be listed.
 struct listing {
   std::string target;
@@ -43,6 +62,8 @@ struct listing {
   std::string more = {};                     // how to see more; empty: by --limit
   bool has_details = false;                  // each row is wanted with those
   std::vector<std::string> of_details = {};  // columns that come of them
+  std::string oldest = {};                   // ids before it, and what follows, are left out
+  std::string cursor = {};                   // what comes behind it; empty: all
 };
 
 void add_duration(remote& server, ordered_json& row) {
@@ -76,6 +97,27 @@ void add_whole_pipeline(remote& server, ordered_json& row) {
   }
 }
 
+// Ids of runs begin with when they were made, and sort by it: that of none, before all of `time`.
+std::string first_id_of(runtime::wall_time time) {
+  const auto ms = std::chrono::floor<std::chrono::milliseconds>(time.time_since_epoch()).count();
+  const auto known = static_cast<std::uint64_t>(std::max<std::int64_t>(ms, 0));
+  return fmt::format("{:08x}-{:04x}-0000-0000-000000000000", known >> 16U, known & 0xffffU);
+}
+
+result<void> set_times(const option_values& options, listing& of_runs) {
+  const auto since = time_of(options, "since");
+  const auto until = time_of(options, "until");
+  if (!since || !until) {
+    return since ? until.error() : since.error();
+  }
+  if (*since && *until && **until <= **since) {
+    return error{errc::invalid_argument, "--until must be later than --since"};
+  }
+  of_runs.oldest = *since ? first_id_of(**since) : std::string{};
+  of_runs.cursor = *until ? first_id_of(**until) : std::string{};
+  return {};
+}
+
 constexpr const char* list_usage =
     "list what? `list pipelines`, `list runs [PIPELINE] [--state STATE]` or `list tasks RUN`";
 
@@ -106,13 +148,15 @@ result<listing> listing_of(remote& server, const option_values& options,
   const auto of = words.size() > 1 ? words[1] : std::string{};
   const auto pipeline = text_of(options, "pipeline", of);
   if (what == "runs" && (of.empty() || of == pipeline)) {
-    return runs_of(server, pipeline, text_of(options, "state"), text_of(options, "label"));
+    auto runs = runs_of(server, pipeline, text_of(options, "state"), text_of(options, "label"));
+    auto set = set_times(options, runs);
+    return set ? result<listing>{std::move(runs)} : std::move(set).error();
   }
   const auto is_pipelines = what == "pipelines" && of.empty();
   if (!is_pipelines && (what != "tasks" || of.empty())) {
     return error{errc::invalid_argument, list_usage};
   }
-  auto fitting = refuse(options, {"state", "pipeline", "label"},
+  auto fitting = refuse(options, {"state", "pipeline", "label", "since", "until"},
                         is_pipelines ? "list pipelines" : "list tasks");
   if (!fitting) {
     return std::move(fitting).error();
@@ -144,21 +188,30 @@ void add_list_options(po::options_description& options) {
   options.add_options()(
       "label,l", po::value<std::string>()->value_name("LABEL"),
       "runs: only those with it, NAME=VALUE or NAME,\nor with all of several: A=1,B");
+  options.add_options()("since", po::value<std::string>()->value_name("TIME"),
+                        "runs: only those submitted from then on: 2h ago, or 2026-01-31T08:00:00Z")(
+      "until", po::value<std::string>()->value_name("TIME"), "runs: only those submitted before");
   options.add_options()("limit", po::value<std::string>()->value_name("N"),
                         "at most so many (default: 1000)");
 }
 
 exit_code print_listing(remote& server, const listing& what, std::size_t limit) {
   auto rows = ordered_json::array();
+  auto is_past = false;  // the newest come first
+  const auto visit = [&](const ordered_json& row) -> result<void> {
+    if (!what.oldest.empty() && row.value("id", "") < what.oldest) {
+      is_past = true;
+      return error{errc::cancelled, "older than what is wanted"};
+    }
+    rows.push_back(row);
+    if (what.add != nullptr && is_table(server.form())) {
+      what.add(server, rows.back());
+    }
+    return {};
+  };
   const auto read = [&](const std::string& target) {
-    return server.for_each_row(target, what.key, limit,
-                               [&](const ordered_json& row) -> result<void> {
-                                 rows.push_back(row);
-                                 if (what.add != nullptr && is_table(server.form())) {
-                                   what.add(server, rows.back());
-                                 }
-                                 return {};
-                               });
+    auto more = server.for_each_row(target, what.key, limit, visit, {}, what.cursor);
+    return is_past ? result<bool>{false} : more;
   };
   const auto* separator = what.target.find('?') == std::string::npos ? "?" : "&";
   auto more = read(what.target + (what.has_details ? separator + std::string{"details=true"} : ""));
@@ -278,8 +331,9 @@ void add_logs_options(po::options_description& options) {
   add_server_option(options);
   add_project_option(options);
   options.add_options()("follow,f",
-                        "of one task: go on as its standard output grows, and with the attempts\n"
-                        "that come after it; with --stderr, its standard error");
+                        "go on until the run has ended, a line when it is written; of one task\n"
+                        "until that has ended, and only its standard output, or with --stderr its\n"
+                        "standard error");
   options.add_options()("stderr", "only the standard error, to standard output");
   options.add_options()("tail", po::value<std::string>()->value_name("LINES"),
                         "only the last lines of each stream, at most 100000");
@@ -293,29 +347,11 @@ void add_logs_options(po::options_description& options) {
                         "what lies in this data directory of `run` or a silo, without a server");
 }
 
-// A time, or how long ago.
-result<std::optional<runtime::wall_time>> since_of(const option_values& options) {
-  const auto text = text_of(options, "since");
-  if (text.empty()) {
-    return std::optional<runtime::wall_time>{};
-  }
-  if (const auto time = runtime::from_rfc3339(text)) {
-    return std::optional{runtime::wall_time{std::chrono::nanoseconds{*time}}};
-  }
-  if (const auto ago = actors::parse_duration(text); ago.length) {
-    return std::optional{runtime::system_clock{}.wall() - *ago.length};
-  }
-  return error{errc::invalid_argument,
-               "--since must be a time, such as 2026-01-31T08:00:00Z, or how long ago, such as "
-               "10m, but is '" +
-                   printable(text) + "'"};
-}
-
 exit_code run_logs(const option_values& options, const std::vector<std::string>& positional) {
   const auto tail = number_of(options, "tail", 0, tail_max);
   const auto attempt = number_of(options, "attempt", 0);
   const auto grep = grep_of(options);
-  const auto since = since_of(options);
+  const auto since = time_of(options, "since");
   if (!tail || !attempt || !grep || !since) {
     return report(!tail      ? tail.error()
                   : !attempt ? attempt.error()
@@ -351,16 +387,18 @@ exit_code run_logs(const option_values& options, const std::vector<std::string>&
   if (const auto fitting = refuse(options, {"timestamps", "since"}, "logs -f"); !fitting) {
     return report(fitting.error());
   }
-  if (wanted.task.empty()) {
-    return report(
-        exit_code::usage,
-        "-f goes with one task: `millrace logs RUN TASK -f`; `millrace watch RUN` follows "
-        "a run");
-  }
   const auto run = server->run_of(wanted.run);
-  return run ? follow_log(*server, {*run, wanted.task, wanted.only_errors, wanted.attempt,
-                                    wanted.tail, wanted.grep})
-             : report(run.error());
+  if (!run) {
+    return report(run.error());
+  }
+  const auto is_one = wanted.task.empty() ? result<bool>{false}
+                                          : remote_logs{*server}.is_instance(*run, wanted.task);
+  if (!is_one) {
+    return report(is_one.error());
+  }
+  return *is_one ? follow_log(*server, {*run, wanted.task, wanted.only_errors, wanted.attempt,
+                                        wanted.tail, wanted.grep})
+                 : follow_run_logs(*server, *run, wanted);
 }
 
 }  // namespace
@@ -370,6 +408,7 @@ std::vector<command> inspect_commands() {
       {"list", "[pipelines | runs [PIPELINE] | tasks RUN]", "list pipelines, runs or tasks",
        "  millrace list\n"
        "  millrace list runs --state failed --limit 20\n"
+       "  millrace list runs --since 24h --until 2026-01-31T08:00:00Z\n"
        "  millrace list runs nightly -o json\n",
        0, 2, add_list_options, run_list},
       {"get", "[run] RUN | RUN TASK | pipeline NAME", "show a run, one of its tasks, or a pipeline",
@@ -388,6 +427,7 @@ std::vector<command> inspect_commands() {
        "  millrace logs @latest --grep '(?i)error'\n"
        "  millrace logs RUN count                  the same of every instance of a fan-out\n"
        "  millrace logs RUN 'count[3]' --stderr --tail 20\n"
+       "  millrace logs @latest -f                 and what comes, until the run has ended\n"
        "  millrace logs RUN build -f\n"
        "  millrace logs @latest build --data .millrace      after `millrace run`\n",
        1, 2, add_logs_options, run_logs},

@@ -15,6 +15,7 @@
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/stop_limit.h"
+#include "cli/task_code.h"
 #include "log/log.h"
 #include "millrace/actors/definition.h"
 #include "millrace/actors/params.h"
@@ -40,6 +41,7 @@ void add_run_options(po::options_description& options) {
                         "a parameter, a list or map as JSON or =@FILE; may be repeated");
   add_only_option(options);
   add_no_cache_option(options);
+  add_code_from_option(options);
   add_node_options(options);
   options.add_options()("progress", po::value<std::string>()->value_name("MODE"),
                         "auto (default), tty, plain, json or quiet");
@@ -196,10 +198,12 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
   if (!given || !only) {
     return report(given ? only.error() : given.error());
   }
-  if (options.count("resume") > 0 && (options.count("new") > 0 || options.count("param") > 0 ||
-                                      !only->empty() || options.count("no-cache") > 0)) {
+  if (options.count("resume") > 0 &&
+      (options.count("new") > 0 || options.count("param") > 0 || !only->empty() ||
+       options.count("no-cache") > 0 || options.count("exit-code-from") > 0)) {
     return report(exit_code::usage,
-                  "--resume starts no new run: --new, -p, --only and --no-cache do not go with it");
+                  "--resume starts no new run: --new, -p, --only, --no-cache and --exit-code-from "
+                  "do not go with it");
   }
   auto others = load_all(positional);
   if (!others) {
@@ -210,6 +214,10 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
   const auto selected = actors::select_tasks(definition, *only);
   if (!selected) {
     return report(selected.error());
+  }
+  const auto code_task = code_from(options, definition);
+  if (!code_task) {
+    return report(code_task.error());
   }
   auto answerable = check_answerable(definition, *selected);
   for (const auto& each : *others) {
@@ -263,6 +271,7 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
       return report(submitted.error());
     }
     code = run.follow();
+    code = code_task->empty() ? code : code_of_task(code, run.task(*code_task));
   }
   (*here)->stop();
   return code;
@@ -332,6 +341,7 @@ std::vector<command> local_commands() {
        "  millrace run pipeline.yaml --resume      finish what was interrupted\n"
        "  millrace run pipeline.yaml -p day=monday --progress plain\n"
        "  millrace run pipeline.yaml --only test       that task, and what it needs\n"
+       "  millrace run pipeline.yaml --exit-code-from test\n"
        "  millrace run release.yaml build.yaml         the second for tasks that are runs of it; "
        "it\n"
        "      is stored without its schedules and triggers, which go if it has changed\n"

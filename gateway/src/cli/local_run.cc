@@ -273,6 +273,16 @@ void local_run::for_each_task(const std::function<void(schemas::TaskStatus::Read
   } while (!after.empty());
 }
 
+ordered_json local_run::task(const std::string& name) {
+  auto found = ordered_json::object();
+  for_each_task([&](schemas::TaskStatus::Reader each) {
+    if (each.getName() == name.c_str()) {
+      found = json_of(each);
+    }
+  });
+  return found;
+}
+
 // What the last tasks wrote to their standard output is the answer of the pipeline.
 void local_run::print_answers(const std::vector<std::string>& only) {
   const auto selected = actors::select_tasks(definition_, only);

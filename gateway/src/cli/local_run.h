@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -51,6 +52,10 @@ public:
   /// complained of, or what the last tasks wrote. It stops looking when results cannot be stored.
   /// Requires: submitted.
   [[nodiscard]] exit_code follow();
+
+  /// One of its tasks, as the API's JSON has it; an empty object where there is none of that name.
+  /// Requires: submitted.
+  [[nodiscard]] nlohmann::ordered_json task(const std::string& name);
 
 private:
   exit_code finish(bool interrupted);

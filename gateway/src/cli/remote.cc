@@ -70,8 +70,24 @@ result<remote> remote::open(const option_values& options) {
   if (!style) {
     return std::move(style).error();
   }
-  remote made{*std::move(base), *style, *std::move(target)};
+  http::client_options how;
+  how.base = *std::move(base);
+  how.tls = std::move(target->tls);
+  if (!target->token.empty()) {
+    how.headers.add("Authorization", "Bearer " + target->token);
+  }
+  // Whoever runs the command may be part of a trace, as a task is.
+  if (const auto* place = std::getenv("TRACEPARENT"); place && runtime::parse_traceparent(place)) {
+    how.headers.add(runtime::traceparent_name, place);
+  }
+  remote made{std::move(how), *style, std::move(target->project)};
   made.is_project_given_ = options.count("project") > 0;
+  return made;
+}
+
+remote remote::again() const {
+  remote made{options_, style_, project_};
+  made.is_project_given_ = is_project_given_;
   return made;
 }
 
@@ -93,8 +109,8 @@ result<ordered_json> remote::ask(http::method verb, const std::string& target,
 
 result<bool> remote::for_each_row(const std::string& target, const char* key, std::size_t most,
                                   const std::function<result<void>(const ordered_json&)>& visit,
-                                  const std::function<void(const ordered_json&)>& visit_page) {
-  std::string from;
+                                  const std::function<void(const ordered_json&)>& visit_page,
+                                  std::string from) {
   do {
     const auto page =
         ask(http::method::get,
@@ -213,23 +229,13 @@ error remote::problem_of(const http::client_response& answer) const {
   return {problem.code(), text};
 }
 
-remote::remote(http::url base, const output_style& style, context target)
-    : style_(style),
-      url_(base.origin() + base.prefix),
-      project_(std::move(target.project)),
-      clock_(std::make_unique<runtime::system_clock>()) {
-  http::client_options options;
-  options.base = std::move(base);
-  options.tls = std::move(target.tls);
-  if (!target.token.empty()) {
-    options.headers.add("Authorization", "Bearer " + target.token);
-  }
-  // Whoever runs the command may be part of a trace, as a task is.
-  if (const auto* place = std::getenv("TRACEPARENT"); place && runtime::parse_traceparent(place)) {
-    options.headers.add(runtime::traceparent_name, place);
-  }
-  client_ = std::make_unique<http::client>(std::move(options), *clock_);
-}
+remote::remote(http::client_options options, const output_style& style, std::string project)
+    : options_(std::move(options)),
+      style_(style),
+      url_(options_.base.origin() + options_.base.prefix),
+      project_(std::move(project)),
+      clock_(std::make_unique<runtime::system_clock>()),
+      client_(std::make_unique<http::client>(options_, *clock_)) {}
 
 void remote::set_timeout(runtime::duration timeout) {
   client_->set_timeout(std::chrono::ceil<std::chrono::milliseconds>(timeout));

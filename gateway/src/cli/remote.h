@@ -48,6 +48,9 @@ public:
   /// Errors: `invalid_argument` for an address or a form that is none.
   [[nodiscard]] static runtime::result<remote> open(const option_values& options);
 
+  /// The same for another thread.
+  [[nodiscard]] remote again() const;
+
   /// The JSON object of an answer below 400; its problem otherwise. Errors: `unavailable` too when
   /// what answers is no millrace server.
   [[nodiscard]] runtime::result<ordered_json> ask(http::method verb, const std::string& target,
@@ -55,12 +58,12 @@ public:
                                                   const http::header_list& headers = {});
 
   /// Visits at most `most` of the rows that `target` lists under `key`, page by page.
-  /// `visit_page` sees each page before its rows. True when
+  /// `visit_page` sees each page before its rows. `from`: the cursor to begin behind. True when
   /// there are more. Errors: as `ask`, and those of `visit`, which end it.
   [[nodiscard]] runtime::result<bool> for_each_row(
       const std::string& target, const char* key, std::size_t most,
       const std::function<runtime::result<void>(const ordered_json&)>& visit,
-      const std::function<void(const ordered_json& page)>& visit_page = {});
+      const std::function<void(const ordered_json& page)>& visit_page = {}, std::string from = {});
 
   /// The id of the run that a person means: `@latest`, the latest one of the project; the beginning
   /// of one's id, of 4 digits or more; anything else is taken for an id. Errors: those of
@@ -89,8 +92,9 @@ public:
   [[nodiscard]] std::string secrets() const;
 
 private:
-  remote(http::url base, const output_style& style, context target);
+  remote(http::client_options options, const output_style& style, std::string project);
 
+  http::client_options options_;
   output_style style_;
   std::string url_;
   std::string project_;

@@ -25,7 +25,6 @@ namespace {
 constexpr std::size_t all_rows = std::numeric_limits<std::size_t>::max();
 constexpr std::size_t chunk_bytes = std::size_t{64} << 10U;
 constexpr std::size_t tail_bytes_max = std::size_t{8} << 20U;  // the server's
-constexpr std::size_t names_columns_max = 32;  // longer names stand out of their column
 
 bool is_of(const std::string& instance, const std::string& task) {
   return task.empty() || instance == task ||
@@ -68,10 +67,6 @@ exit_code print_instance(log_source& from, const std::string& run, const log_req
     wanted.end(print);
   }
   return exit_code::ok;
-}
-
-std::string shown_name(const std::string& task, std::uint32_t attempt) {
-  return printable(task) + (attempt > 1 ? fmt::format(" attempt {}", attempt) : std::string{});
 }
 
 std::string rfc3339(runtime::wall_time time) {
@@ -120,6 +115,10 @@ exit_code print_lines(log_source& from, const std::string& run, const log_reques
 }
 
 }  // namespace
+
+std::string shown_name(const std::string& task, std::uint32_t attempt) {
+  return printable(task) + (attempt > 1 ? fmt::format(" attempt {}", attempt) : std::string{});
+}
 
 // --- of a server ---------------------------------------------------------------------------------
 

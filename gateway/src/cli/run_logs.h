@@ -17,6 +17,12 @@
 
 namespace millrace::gateway::cli {
 
+/// Longer names of tasks stand out of their column.
+inline constexpr std::size_t names_columns_max = 32;
+
+/// What a line begins with, unless its attempt is the first one: `retried attempt 2`.
+[[nodiscard]] std::string shown_name(const std::string& task, std::uint32_t attempt);
+
 /// An attempt that may have written something.
 struct attempt_output {
   std::string task;           ///< The instance: `count[3]`.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Commands that give a server something to run: apply, submit, rerun, rollback, watch.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -16,6 +18,7 @@
 #include "cli/progress.h"
 #include "cli/remote.h"
 #include "cli/submit_lines.h"
+#include "cli/task_code.h"
 #include "cli/terminal_text.h"
 #include "cli/watch.h"
 #include "millrace/actors/definition.h"
@@ -144,8 +147,11 @@ result<waiting_wishes> wishes_of(const option_values& options) {
     return error{errc::invalid_argument,
                  "-o does not go with --logs, which prints what tasks wrote"};
   }
-  if (made.timeout && !made.waits) {
-    return error{errc::invalid_argument, "--timeout goes with --wait, --watch or --logs"};
+  for (const auto* each : {"timeout", "exit-code-from"}) {
+    if (options.count(each) > 0 && !made.waits) {
+      return error{errc::invalid_argument,
+                   fmt::format("--{} goes with --wait, --watch or --logs", each)};
+    }
   }
   return made;
 }
@@ -158,8 +164,26 @@ http::header_list submission_headers(const option_values& options) {
   return headers;
 }
 
-// Prints the run that `begun` answers, and follows it as far as is wished.
-exit_code tell_begun(remote& server, const ordered_json& begun, const waiting_wishes& wishes) {
+// How it ends for the shell, where that is for a task to say.
+exit_code code_of(remote& server, const std::string& run, const std::string& code_from,
+                  exit_code of_run) {
+  if (code_from.empty()) {
+    return of_run;
+  }
+  const auto task = server.ask(http::method::get,
+                               "/api/v1/runs/" + escaped(run) + "/tasks/" + escaped(code_from));
+  if (!task) {
+    return report(task.error());
+  }
+  const auto attempts = task->find("attempts");
+  const auto is_any = attempts != task->end() && attempts->is_array() && !attempts->empty();
+  return is_any ? code_of_task(of_run, attempts->back()) : of_run;
+}
+
+// Prints the run that `begun` answers, and follows it as far as is wished. `code_from`: the task
+// whose exit code counts; empty: none.
+exit_code tell_begun(remote& server, const ordered_json& begun, const waiting_wishes& wishes,
+                     const std::string& code_from = {}) {
   const auto run = begun.at("id").get<std::string>();
   const auto form = server.form();
   const auto tells_end = wishes.waits && !is_table(form) && form != output_form::name;
@@ -171,7 +195,7 @@ exit_code tell_begun(remote& server, const ordered_json& begun, const waiting_wi
     return exit_code::ok;
   }
   const auto mode = wishes.watches ? *progress_mode_of("auto") : progress_mode::quiet;
-  const auto code = watch(server, run, mode, wishes.timeout);
+  const auto code = code_of(server, run, code_from, watch(server, run, mode, wishes.timeout));
   if (tells_end) {  // how it has ended; or where it is, when nobody waits any longer
     const auto ended = server.ask(http::method::get, "/api/v1/runs/" + escaped(run));
     if (!ended) {
@@ -194,6 +218,7 @@ void add_submit_options(po::options_description& options) {
                         "a label of the run beside those of its pipeline; may be repeated");
   options.add_options()("logs", "as --watch, and print the output of the last tasks at the end");
   add_waiting_options(options);
+  add_code_from_option(options);
   options.add_options()("batch", po::value<std::string>()->value_name("FILE"),
                         "a run for each line of FILE ('-': standard input), JSON such as "
                         "{\"params\": {\"day\": \"monday\"}}");
@@ -201,7 +226,7 @@ void add_submit_options(po::options_description& options) {
 
 exit_code run_batch(remote& server, const option_values& options, const std::string& pipeline) {
   for (const auto* other : {"param", "version", "wait", "watch", "logs", "timeout", "priority",
-                            "only", "no-cache", "label"}) {
+                            "only", "no-cache", "label", "exit-code-from"}) {
     if (options.count(other) > 0) {
       return report(exit_code::usage, std::string{"--"} + other + " does not go with --batch");
     }
@@ -252,15 +277,16 @@ result<wanted_run> wanted_run_of(const option_values& options) {
                     *std::move(labels)};
 }
 
-// What to send, and the tasks whose output is the run's answer.
+// What to send, the tasks whose output is the run's answer, and the one whose exit code is.
 struct submission {
   std::string body;
   std::set<std::string, std::less<>> last_tasks;
+  std::string code_from;
 };
 
 // Parameters go as JSON of the types that the server's version wants.
-result<submission> submission_of(remote& server, const std::string& pipeline,
-                                 const wanted_run& wanted) {
+result<submission> submission_of(remote& server, const option_values& options,
+                                 const std::string& pipeline, const wanted_run& wanted) {
   const auto answer =
       server.ask(http::method::get, server.pipelines() + "/" + escaped(pipeline) +
                                         "?version=" + std::to_string(wanted.version));
@@ -288,6 +314,10 @@ result<submission> submission_of(remote& server, const std::string& pipeline,
   if (!selected) {
     return selected.error();
   }
+  auto code_task = code_from(options, *definition);
+  if (!code_task) {
+    return std::move(code_task).error();
+  }
   auto params = ordered_json::object();
   for (const auto& [name, text] : wanted.params) {
     params[name] = ordered_json::parse(actors::to_json(bound.values.at(name)));
@@ -308,7 +338,7 @@ result<submission> submission_of(remote& server, const std::string& pipeline,
   if (!wanted.labels.empty()) {
     body["labels"] = wanted.labels;
   }
-  return submission{body.dump(), actors::last_tasks(*definition, *selected)};
+  return submission{body.dump(), actors::last_tasks(*definition, *selected), *std::move(code_task)};
 }
 
 exit_code print_outputs(remote& server, const std::string& run,
@@ -356,7 +386,7 @@ exit_code run_submit(const option_values& options, const std::vector<std::string
   if (!wanted || !wishes) {
     return report(wanted ? wishes.error() : wanted.error());
   }
-  const auto made = submission_of(*server, positional[0], *wanted);
+  const auto made = submission_of(*server, options, positional[0], *wanted);
   if (!made) {
     return report(made.error());
   }
@@ -366,7 +396,7 @@ exit_code run_submit(const option_values& options, const std::vector<std::string
   if (!answer) {
     return report(answer.error());
   }
-  const auto code = tell_begun(*server, *answer, *wishes);
+  const auto code = tell_begun(*server, *answer, *wishes, made->code_from);
   return wishes->logs && code == exit_code::ok
              ? print_outputs(*server, answer->at("id").get<std::string>(), made->last_tasks)
              : code;
@@ -469,6 +499,7 @@ std::vector<command> submit_commands() {
        "  millrace submit nightly -p day=monday\n"
        "  millrace submit nightly --watch\n"
        "  millrace submit nightly --wait --timeout 1h\n"
+       "  millrace submit nightly --wait --exit-code-from test\n"
        "  millrace submit nightly --only report      that task, and what it needs\n"
        "  millrace submit nightly --batch days.jsonl\n",
        1, 1, add_submit_options, run_submit},

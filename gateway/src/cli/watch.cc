@@ -9,7 +9,6 @@
 #include <limits>
 
 #include "cli/closing.h"
-#include "cli/follow.h"
 #include "cli/run_logs.h"
 #include "cli/terminal_text.h"
 #include "millrace/actors/duration_text.h"
@@ -110,9 +109,20 @@ void tell_total(remote& server, const std::string& run, progress& view,
   view.set_total(total);
 }
 
-// Follows the run's events to its end. False when `latest` came first.
-result<bool> follow_events(remote& server, const std::string& run, progress& view,
-                           waiting_note& note, runtime::steady_time latest) {
+}  // namespace
+
+void add_timeout_option(po::options_description& options) {
+  options.add_options()("timeout", po::value<std::string>()->value_name("DURATION"),
+                        "wait at most so long, such as 90s or 1h30m; the run goes on");
+}
+
+result<std::optional<runtime::duration>> timeout_of(const option_values& options) {
+  return duration_of(options, "timeout");
+}
+
+result<bool> follow_events(remote& server, const std::string& run, waiting_note& note,
+                           runtime::steady_time latest,
+                           const std::function<void(const progress_event&)>& to) {
   std::string last;
   auto is_known = false;
   return follow(server, latest, note, [&]() -> passed {
@@ -136,10 +146,7 @@ result<bool> follow_events(remote& server, const std::string& run, progress& vie
           last = event.id;
           ended = event.name == "end";
           if (const auto known = ended ? std::nullopt : event_from_json(event.data)) {
-            if (view.wants_total()) {
-              tell_total(server, run, view, latest);
-            }
-            view.event(*known);
+            to(*known);
           }
           return ended ? http::flow::stop : http::flow::more;
         },
@@ -154,17 +161,6 @@ result<bool> follow_events(remote& server, const std::string& run, progress& vie
   });
 }
 
-}  // namespace
-
-void add_timeout_option(po::options_description& options) {
-  options.add_options()("timeout", po::value<std::string>()->value_name("DURATION"),
-                        "wait at most so long, such as 90s or 1h30m; the run goes on");
-}
-
-result<std::optional<runtime::duration>> timeout_of(const option_values& options) {
-  return duration_of(options, "timeout");
-}
-
 exit_code watch(remote& server, const std::string& run, progress_mode mode,
                 std::optional<runtime::duration> timeout) {
   progress view{mode};
@@ -173,7 +169,12 @@ exit_code watch(remote& server, const std::string& run, progress_mode mode,
     const interruptible while_following{run, mode};
     waiting_note note{"run " + run, mode == progress_mode::json ? waiting_note::voice::silent
                                                                 : waiting_note::voice::aloud};
-    return follow_events(server, run, view, note, latest);
+    return follow_events(server, run, note, latest, [&](const progress_event& each) {
+      if (view.wants_total()) {
+        tell_total(server, run, view, latest);
+      }
+      view.event(each);
+    });
   }();
   if (!ended) {
     return report(ended.error());

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+// `--exit-code-from`: a command that waits for a run ends as one of its tasks has.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "cli/command.h"
+
+namespace millrace::gateway::cli {
+
+/// `--exit-code-from`.
+void add_code_from_option(boost::program_options::options_description& options);
+
+/// The instance that it names; empty: it is not given. Errors: `invalid_argument` for a task that
+/// `definition` has not, or that has several instances, or runs no command.
+[[nodiscard]] runtime::result<std::string> code_from(const option_values& options,
+                                                     const actors::pipeline_definition& definition);
+
+/// The exit code of `task` (the API's JSON), or 128 and the signal that ended it, in place of that
+/// of a run that has ended; `of_run` where the task has none or 0, and for what is no end.
+[[nodiscard]] exit_code code_of_task(exit_code of_run, const nlohmann::ordered_json& task);
+
+}  // namespace millrace::gateway::cli
