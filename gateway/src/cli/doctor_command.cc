@@ -22,7 +22,6 @@ namespace millrace::gateway::cli {
 
 namespace po = boost::program_options;
 using runtime::errc;
-using runtime::result;
 
 namespace {
 
