@@ -128,7 +128,8 @@ result<bool> follow_events(remote& server, const std::string& run, waiting_note&
   return follow(server, latest, note, [&]() -> passed {
     // The run first: its answer is whole in time, or there is nobody; of a stream only the head has
     // to be. And a run that is quiet would not show that it goes on.
-    if (!is_known || note.is_told()) {
+    const auto looks = !is_known || note.is_told();
+    if (looks) {
       const auto looked = server.client().stream(http::method::get, "/api/v1/runs/" + escaped(run),
                                                  {}, {}, nullptr, latest);
       if (!looked || looked->status >= 400) {
@@ -157,7 +158,9 @@ result<bool> follow_events(remote& server, const std::string& run, waiting_note&
     if (answer && answer->status < 400 && !is_event_stream(*answer)) {
       return {.is_final = true, .has_answer = true, .why = server.not_ours()};
     }
-    return passed_of(server, answer, brought);
+    auto broken = passed_of(server, answer, brought);
+    broken.has_answer = broken.has_answer || looks;  // to the look before
+    return broken;
   });
 }
 
