@@ -119,9 +119,8 @@ bool names_a_part(const fs::path& place, const std::string& name) {
       }
     }
   }
-  const std::regex title{
-      R"re((?:TEST_CASE(?:_FIXTURE)?\((?:[^"(),]+,)?\s*)re"
-      R"re("((?:[^"\\]|\\.|"\s*\n\s*")*)"|\n#+ ([^\n]*)))re"};
+  const std::regex title{R"re((?:TEST_CASE(?:_FIXTURE)?\((?:[^"(),]+,)?\s*)re"
+                         R"re("((?:[^"\\]|\\.|"\s*\n\s*")*)"|\n#+ ([^\n]*)))re"};
   return std::any_of(files.begin(), files.end(), [&](const fs::path& file) {
     const auto text = content_of(file);
     return std::any_of(
