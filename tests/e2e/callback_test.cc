@@ -88,7 +88,8 @@ TEST_CASE("a callback outlives kill -9, and its token is in no log") {
   {
     telling_server server{folder.path};
     CHECK(server.call(path, R"({"outputs": {"at": "last"}})") == 202);
-    server.running.signal(SIGKILL);  // just acknowledged: it must be there
+    server.running.read_until(" status=202");  // a thread of its own writes the log
+    server.running.signal(SIGKILL);            // just acknowledged: it must be there
     said += server.running.wait().errors;
   }
   telling_server server{folder.path};
