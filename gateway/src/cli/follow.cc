@@ -213,7 +213,7 @@ passed passed_of(const remote& server, const result<http::client_response>& answ
 
 result<bool> follow(remote& server, runtime::steady_time latest, waiting_note& note,
                     const std::function<passed()>& once) {
-  auto reached = false;
+  auto reached = note.was_reached();
   for (reconnects tries;;) {
     const auto began = server.now();
     auto ended = once();

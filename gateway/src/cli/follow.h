@@ -32,11 +32,15 @@ public:
   void waits_for(const runtime::error& why);
   void goes_on();
   [[nodiscard]] bool is_told() const noexcept { return is_told_; }
+  /// The server has answered this command before, so that it is waited for from the first pass on.
+  void reached() noexcept { was_reached_ = true; }
+  [[nodiscard]] bool was_reached() const noexcept { return was_reached_; }
 
 private:
   std::string what_;
   voice how_;
   bool is_told_ = false;
+  bool was_reached_ = false;
 };
 
 /// What a stream's end means. An end that looks whole is not done: that is for the caller to know.
