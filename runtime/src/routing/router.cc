@@ -308,7 +308,8 @@ void router::end_span(const open_call& ended, const error* failure) {
   }
 }
 
-bool router::cancel(const envelope& call) {
+template <class Frame>
+bool router::send_behind(const envelope& call, Frame frame_of) {
   if (!joined()) {
     return false;
   }
@@ -316,23 +317,19 @@ bool router::cancel(const envelope& call) {
   if (!sent) {
     return false;
   }
-  // Where it does not arrive, the call runs to its end or its deadline.
-  static_cast<void>(peers_->send(sent->first, frame_kind::cancel,
-                                 encoded_frame{cancel_frame{sent->second}}.bytes()));
+  static_cast<void>(
+      peers_->send(sent->first, frame_kind::cancel, encoded_frame{frame_of(sent->second)}.bytes()));
   return true;
 }
 
+// Where it does not arrive, the call runs to its end or its deadline.
+bool router::cancel(const envelope& call) {
+  return send_behind(call, [](call_id id) { return cancel_frame{id}; });
+}
+
+// Where it does not arrive, the next search is a second later.
 bool router::probe(const envelope& call, const wait_probe& what) {
-  if (!joined()) {
-    return false;
-  }
-  const auto sent = calls_.whereabouts(call);
-  if (!sent) {
-    return false;
-  }
-  static_cast<void>(peers_->send(sent->first, frame_kind::cancel,
-                                 encoded_frame{probe_frame{sent->second, what}}.bytes()));
-  return true;
+  return send_behind(call, [&what](call_id id) { return probe_frame{id, what}; });
 }
 
 wait_mark router::mark_of(envelope& one) {

@@ -185,6 +185,9 @@ private:
   [[nodiscard]] std::string next_host(const cluster_map& now, const open_call& asked,
                                       const answer_frame& frame) const;
   void send_away(envelope* one, std::string silo, sent_before before);
+  // Sends a frame about a call the way that it went: false when it has not left for another silo.
+  template <class Frame>
+  bool send_behind(const envelope& call, Frame frame_of);
   void end_span(const open_call& ended, const error* failure);
   void go_on(envelope* one, unsigned repeats);
   void go_to(const result<std::string_view>& host, envelope* one, unsigned repeats);
