@@ -1,21 +1,16 @@
 // SPDX-License-Identifier: MIT
 // doctor: what is the matter here, and with the server that one works with.
 #include <fmt/format.h>
-#include <sys/statvfs.h>
 
-#include <array>
 #include <cstdlib>
 #include <ctime>
 #include <iostream>
 
-#include "cli/bare_token.h"
 #include "cli/health.h"
 #include "cli/machine_checks.h"
-#include "cli/node_options.h"
 #include "cli/output.h"
 #include "cli/remote.h"
 #include "cli/terminal_text.h"
-#include "http/problem.h"
 #include "version.h"
 
 namespace millrace::gateway::cli {

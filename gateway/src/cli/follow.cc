@@ -191,6 +191,7 @@ void waiting_note::waits_for(const error& why) {
 }
 
 void waiting_note::goes_on() {
+  has_gone_on_ = true;
   if (std::exchange(is_told_, false) && how_ == voice::aloud) {
     std::cerr << "millrace: " << printable(what_) << " goes on" << std::endl;
   }
@@ -213,7 +214,7 @@ passed passed_of(const remote& server, const result<http::client_response>& answ
 
 result<bool> follow(remote& server, runtime::steady_time latest, waiting_note& note,
                     const std::function<passed()>& once) {
-  auto reached = note.was_reached();
+  auto reached = note.has_gone_on();
   for (reconnects tries;;) {
     const auto began = server.now();
     auto ended = once();

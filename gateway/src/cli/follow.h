@@ -30,17 +30,16 @@ public:
   /// `what`: `run 01a2`.
   explicit waiting_note(std::string what, voice how = voice::aloud);
   void waits_for(const runtime::error& why);
+  /// The server has answered: from now on it is waited for, also where it was not before.
   void goes_on();
   [[nodiscard]] bool is_told() const noexcept { return is_told_; }
-  /// The server has answered this command before, so that it is waited for from the first pass on.
-  void reached() noexcept { was_reached_ = true; }
-  [[nodiscard]] bool was_reached() const noexcept { return was_reached_; }
+  [[nodiscard]] bool has_gone_on() const noexcept { return has_gone_on_; }
 
 private:
   std::string what_;
   voice how_;
   bool is_told_ = false;
-  bool was_reached_ = false;
+  bool has_gone_on_ = false;
 };
 
 /// What a stream's end means. An end that looks whole is not done: that is for the caller to know.

@@ -57,7 +57,7 @@ public:
       begin(task, attempt);
     }
     waiting_note note{"run " + run_};
-    note.reached();
+    note.goes_on();
     const auto ended =
         follow_events(server_, run_, note, runtime::steady_time::max(), [this](const auto& event) {
           if (event.attempt > 0 && event.state != "queued" && event.state != "waiting") {
@@ -169,7 +169,7 @@ private:
 
   void read(remote& server, const output& from) {
     waiting_note note{"run " + run_, waiting_note::voice::silent};  // the events' reader says it
-    note.reached();
+    note.goes_on();
     const log_choice which{run_,         from.task,  from.stream == output_stream::standard_error,
                            from.attempt, what_.tail, what_.grep};
     const auto whole =
