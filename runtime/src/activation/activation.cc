@@ -200,7 +200,8 @@ void activation::begin_loading() {
   }
   auto request = std::make_unique<read_rows>(*this);
   request->partition = partition_;
-  request->ranges = state_.rows_to_load();
+  request->prefix = state_.rows_prefix();
+  request->ranges = durable_state::rows_to_load();
   home_.rows().read(std::move(request));
 }
 

@@ -78,8 +78,10 @@ public:
   /// In the order in which they were added.
   [[nodiscard]] std::vector<map_info> maps() const;
 
-  /// What `load` needs.
-  [[nodiscard]] std::vector<row_range> rows_to_load() const;
+  /// With which the keys of all rows begin.
+  [[nodiscard]] std::string rows_prefix() const { return actor_prefix(hash_); }
+  /// What `load` needs of what follows it.
+  [[nodiscard]] static std::vector<row_range> rows_to_load();
   /// Takes over what storage has. Unless `is_loaded()` then, pages of answers are to follow.
   /// Errors: `storage_failed` for a row that cannot be understood or belongs to an actor with
   /// another id and the same hash.

@@ -38,16 +38,15 @@ stored_send read_send(value_reader& from) {
   return what;
 }
 
-std::vector<row_range> durable_state::rows_to_load() const {
-  row_range before;
-  row_range answers;
-  row_range after;
-  before.prefix = after.prefix = actor_prefix(hash_);
-  before.until = answers.prefix = after.from = actor_row(hash_, row_table::keyed);
+std::vector<row_range> durable_state::rows_to_load() {
+  std::vector<row_range> parts(3);
+  auto& answers = parts[1];
+  answers.prefix = static_cast<char>(row_table::keyed);
   answers.limit = keyed_answers::first_rows;
   answers.value_bytes_max = keyed_answers::first_bytes;
-  ++after.from.back();
-  return {std::move(before), std::move(answers), std::move(after)};
+  parts[0].until = answers.prefix;
+  parts[2].from = static_cast<char>(static_cast<char>(row_table::keyed) + 1);
+  return parts;
 }
 
 result<void> durable_state::load(std::vector<row>&& rows, wall_time now) {

@@ -83,17 +83,35 @@ struct key_range {
   std::size_t limit = SIZE_MAX;  ///< Live rows wanted.
   std::string_view until{};
   std::size_t value_bytes_max = SIZE_MAX;
+  /// With this all keys begin; the texts above are of what follows it.
+  std::string_view base{};
 
-  /// The first key that may be in it.
+  /// What follows the base in the first key that may be in it.
   [[nodiscard]] std::string_view first() const noexcept { return std::max(prefix, from); }
-  /// Whether a key that is not before `first()` is in it; else none behind it is.
+  /// Whether `key` comes before the first that may be in it.
+  [[nodiscard]] bool begins_after(std::string_view key) const noexcept {
+    const auto order = key.substr(0, base.size()).compare(base);
+    return order < 0 || (order == 0 && key.substr(base.size()) < first());
+  }
+  /// Whether a key that it does not begin after is in it; else none behind it is.
   [[nodiscard]] bool reaches(std::string_view key) const noexcept {
-    return key.starts_with(prefix) && (until.empty() || key < until);
+    return key.starts_with(base) && holds(key.substr(base.size()));
+  }
+  /// Whether all of it lies behind `other`, whose base is the same.
+  [[nodiscard]] bool follows(const key_range& other) const noexcept {
+    return other.first() < first() && !other.holds(first());
   }
   [[nodiscard]] std::string_view cut(std::string_view value) const noexcept {
     return value.substr(0, value_bytes_max);
   }
+  /// As `reaches`, of what follows the base.
+  [[nodiscard]] bool holds(std::string_view rest) const noexcept {
+    return rest.starts_with(prefix) && (until.empty() || rest < until);
+  }
 };
+
+/// Is given a range, a key in it and the value.
+using row_visit = std::function<bool(const key_range&, std::string_view, std::string_view)>;
 
 /// The rows as they were at one moment.
 ///
@@ -110,14 +128,15 @@ public:
   virtual result<void> renew() = 0;
   virtual void release() = 0;
 
-  /// Calls `visit` for the rows of `range` in key order, their values uncut, until it returns
-  /// false; the limit is not looked at. Requires: between `renew` and `release`.
+  /// Calls `visit` for the rows of each range in key order, their values uncut; once it returns
+  /// false, no more of that range. The limits are not looked at. Requires: between `renew` and
+  /// `release`; ranges of one base, of which each `follows` the one before. Cost: ranges between
+  /// which there is no row are found as one.
   /// Errors: `storage_failed` for a value that does not match its checksum, unless values are
   /// wanted cut: then it is visited as an empty one, and so may be any behind
   /// `cut_scan_bytes_max`.
-  virtual result<void> scan(
-      partition_id partition, const key_range& range,
-      const std::function<bool(std::string_view, std::string_view)>& visit) = 0;
+  virtual result<void> scan(partition_id partition, std::span<const key_range> ranges,
+                            const row_visit& visit) = 0;
 
   /// Calls `visit` for the keys of `partition`, in order, whatever their values are, until it
   /// returns false. Requires: between `renew` and `release`. Errors: `storage_failed`.

@@ -34,12 +34,12 @@ std::uint64_t checksum_of(std::string_view key, std::string_view value) {
 // A row key with its partition in front.
 class stored_key {
 public:
-  stored_key(partition_id partition, std::string_view key) : size_(partition_bytes + key.size()) {
+  stored_key(partition_id partition, std::string_view base, std::string_view rest = {})
+      : size_(partition_bytes + base.size() + rest.size()) {
     MILLRACE_ASSERT(size_ <= bytes_.size());
     store_big(bytes_.data(), static_cast<std::uint16_t>(partition));
-    if (!key.empty()) {
-      std::memcpy(bytes_.data() + partition_bytes, key.data(), key.size());
-    }
+    auto* at = std::copy(base.begin(), base.end(), bytes_.data() + partition_bytes);
+    std::copy(rest.begin(), rest.end(), at);
   }
   [[nodiscard]] std::string_view view() const noexcept { return {bytes_.data(), size_}; }
 
@@ -153,15 +153,15 @@ public:
     const lmdb_section section{env_};
     mdb_txn_reset(txn_.get());
   }
-  result<void> scan(partition_id partition, const key_range& range,
-                    const std::function<bool(std::string_view, std::string_view)>& visit) override;
+  result<void> scan(partition_id partition, std::span<const key_range> ranges,
+                    const row_visit& visit) override;
   result<void> scan_keys(partition_id partition,
                          const std::function<bool(std::string_view)>& visit) override;
   void rest() noexcept override { env_.let_go_of_pages(); }
 
 private:
   template <class Use>
-  result<void> walk(partition_id partition, const key_range& range, Use&& use);
+  result<void> walk(partition_id partition, std::span<const key_range> ranges, Use&& use);
 
   const lmdb_env& env_;
   MDB_dbi rows_;
@@ -194,58 +194,74 @@ result<void> lmdb_snapshot::renew() {
   return {};
 }
 
-result<void> lmdb_snapshot::scan(
-    partition_id partition, const key_range& range,
-    const std::function<bool(std::string_view, std::string_view)>& visit) {
-  if (range.prefix.size() > stored_key_bytes_max - partition_bytes ||
-      range.from.size() > stored_key_bytes_max - partition_bytes) {
-    return {};  // no key is that long, or sorts behind it and shares the prefix
-  }
-  result<void> verdict;
-  const auto is_cut = range.value_bytes_max != SIZE_MAX;
-  std::size_t looked_at = 0;
-  auto walked = walk(partition, range, [&](std::string_view key, std::string_view stored) {
-    const auto row_key = key.substr(partition_bytes);
-    if (is_cut && looked_at >= cut_scan_bytes_max) {
-      return visit(row_key, {});
-    }
-    looked_at += stored.size();
-    auto value = verified(key, stored, env_.directory());
-    if (!value && is_cut) {
-      return visit(row_key, {});
-    }
-    if (!value) {
-      verdict = value.error();
-    }
-    return value && visit(row_key, *value);
-  });
-  return verdict ? walked : verdict;
+result<void> lmdb_snapshot::scan(partition_id partition, std::span<const key_range> ranges,
+                                 const row_visit& visit) {
+  std::size_t cut_bytes = 0;
+  return walk(
+      partition, ranges,
+      [&](const key_range& range, std::string_view key, std::string_view stored) -> result<bool> {
+        const auto row_key = key.substr(partition_bytes);
+        const auto is_cut = range.value_bytes_max != SIZE_MAX;
+        if (is_cut && cut_bytes >= cut_scan_bytes_max) {
+          return visit(range, row_key, {});
+        }
+        auto value = verified(key, stored, env_.directory());
+        if (is_cut) {
+          cut_bytes += stored.size();
+          return visit(range, row_key, value ? *value : std::string_view{});
+        }
+        return value ? result<bool>{visit(range, row_key, *value)} : value.error();
+      });
 }
 
 result<void> lmdb_snapshot::scan_keys(partition_id partition,
                                       const std::function<bool(std::string_view)>& visit) {
-  return walk(partition, {}, [&](std::string_view key, std::string_view) {
-    return visit(key.substr(partition_bytes));
-  });
+  const std::array<key_range, 1> all{};
+  return walk(partition, all,
+              [&](const key_range&, std::string_view key, std::string_view) -> result<bool> {
+                return visit(key.substr(partition_bytes));
+              });
 }
 
-// Calls `use` with keys and values as they are stored, until it returns false.
+// Calls `use` with keys and values as they are stored, of each range until it answers false.
 template <class Use>
-result<void> lmdb_snapshot::walk(partition_id partition, const key_range& range, Use&& use) {
+result<void> lmdb_snapshot::walk(partition_id partition, std::span<const key_range> ranges,
+                                 Use&& use) {
   const lmdb_section section{env_};
-  const stored_key start{partition, range.first()};
-  const auto own = start.view().substr(0, partition_bytes);
-  auto key = to_val(start.view());
-  MDB_val data;
-  int rc = mdb_cursor_get(cursor_.get(), &key, &data, MDB_SET_RANGE);
-  for (; rc == MDB_SUCCESS; rc = mdb_cursor_get(cursor_.get(), &key, &data, MDB_NEXT)) {
-    const auto found = to_view(key);
-    if (!found.starts_with(own) || !range.reaches(found.substr(partition_bytes)) ||
-        !use(found, to_view(data))) {
-      return {};
+  const stored_key own{partition, {}};
+  MDB_val key{};
+  MDB_val data{};
+  int rc = MDB_SUCCESS;
+  std::string_view at;  // the cursor's key; empty: it has none yet
+  const auto move = [&](MDB_cursor_op how) {
+    rc = mdb_cursor_get(cursor_.get(), &key, &data, how);
+    at = to_view(key);
+  };
+  for (const auto& range : ranges) {
+    if (range.base.size() + range.first().size() > stored_key_bytes_max - partition_bytes) {
+      continue;  // no key is that long, or sorts behind it and shares the prefix
+    }
+    if (at.empty() || range.begins_after(at.substr(partition_bytes))) {
+      const stored_key start{partition, range.base, range.first()};
+      key = to_val(start.view());
+      move(MDB_SET_RANGE);
+    }
+    for (; rc == MDB_SUCCESS && at.starts_with(own.view()) &&
+           range.reaches(at.substr(partition_bytes));
+         move(MDB_NEXT)) {
+      auto goes_on = use(range, at, to_view(data));
+      if (!goes_on) {
+        return goes_on.error();
+      }
+      if (!*goes_on) {
+        break;
+      }
+    }
+    if (rc != MDB_SUCCESS || !at.starts_with(own.view())) {
+      break;
     }
   }
-  return rc == MDB_NOTFOUND ? result<void>{} : env_.failure(rc, "cannot read");
+  return rc == MDB_SUCCESS || rc == MDB_NOTFOUND ? result<void>{} : env_.failure(rc, "cannot read");
 }
 
 class lmdb_checkpoint final : public checkpoint {

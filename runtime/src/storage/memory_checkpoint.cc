@@ -28,13 +28,16 @@ public:
   }
   void release() override { lock_.unlock(); }
 
-  result<void> scan(partition_id partition, const key_range& range,
-                    const std::function<bool(std::string_view, std::string_view)>& visit) override {
-    auto each = rows_.rows.lower_bound({partition, std::string{range.first()}});
-    for (; each != rows_.rows.end(); ++each) {
-      if (each->first.first != partition || !range.reaches(each->first.second) ||
-          !visit(each->first.second, each->second)) {
-        break;
+  result<void> scan(partition_id partition, std::span<const key_range> ranges,
+                    const row_visit& visit) override {
+    for (const auto& range : ranges) {
+      auto each =
+          rows_.rows.lower_bound({partition, std::string{range.base}.append(range.first())});
+      for (; each != rows_.rows.end(); ++each) {
+        if (each->first.first != partition || !range.reaches(each->first.second) ||
+            !visit(range, each->first.second, each->second)) {
+          break;
+        }
       }
     }
     return {};
@@ -42,7 +45,10 @@ public:
 
   result<void> scan_keys(partition_id partition,
                          const std::function<bool(std::string_view)>& visit) override {
-    return scan(partition, {}, [&](std::string_view key, std::string_view) { return visit(key); });
+    const std::array<key_range, 1> all{};
+    return scan(partition, all, [&](const key_range&, std::string_view key, std::string_view) {
+      return visit(key);
+    });
   }
 
 private:

@@ -77,21 +77,30 @@ void overlay_generation::clear(partition_id partition) {
   shard.rows.clear();
 }
 
-void overlay_generation::collect(partition_id partition, const key_range& range,
+void overlay_generation::collect(partition_id partition, std::span<const key_range> ranges,
                                  range_rows& rows) const {
   const auto& shard = shards_[static_cast<std::size_t>(partition)];
-  std::size_t live = 0;
   const std::lock_guard lock{shard.mutex};
-  auto each = shard.rows.lower_bound(row_key{range.first()});
-  for (; each != shard.rows.end() && live < range.limit; ++each) {
-    const auto& [key, slot] = *each;
-    if (!range.reaches(key.whole)) {
-      break;
+  auto each = shard.rows.begin();
+  for (const auto& range : ranges) {
+    if (each == shard.rows.end()) {
+      return;
     }
-    const auto [at, added] = rows.try_emplace(std::string{key.whole});
-    if (added && !slot.erased) {
-      at->second.emplace(range.cut({slot.value, slot.size}));
-      ++live;
+    if (range.begins_after(each->first.whole)) {
+      const auto start = std::string{range.base}.append(range.first());
+      each = shard.rows.lower_bound(row_key{start});
+    }
+    std::size_t live = 0;
+    for (; each != shard.rows.end() && live < range.limit; ++each) {
+      const auto& [key, slot] = *each;
+      if (!range.reaches(key.whole)) {
+        break;
+      }
+      const auto [at, added] = rows.try_emplace(std::string{key.whole});
+      if (added && !slot.erased) {
+        at->second.emplace(range.cut({slot.value, slot.size}));
+        ++live;
+      }
     }
   }
 }

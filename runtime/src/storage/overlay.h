@@ -45,9 +45,10 @@ public:
   /// Forgets the rows of a partition. Their memory comes back with the generation's.
   void clear(partition_id partition);
 
-  /// Adds the rows of `range` to `rows`, and lets those already there win. Stops once it has added
-  /// `range.limit` rows that are not erased: a reader that wants no more needs none behind them.
-  void collect(partition_id partition, const key_range& range, range_rows& rows) const;
+  /// Adds the rows of each range to `rows`, and lets those already there win. Leaves a range once
+  /// it has added `limit` of its rows that are not erased: a reader that wants no more needs none
+  /// behind them. Requires: as `checkpoint_snapshot::scan`.
+  void collect(partition_id partition, std::span<const key_range> ranges, range_rows& rows) const;
 
   /// All rows, sorted by partition and key. Ownership: views into this generation.
   [[nodiscard]] std::vector<checkpoint_change> changes() const;

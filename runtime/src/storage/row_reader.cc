@@ -52,11 +52,8 @@ result<void> row_view::open_for_long() {
 result<void> row_view::each_row(
     partition_id partition, const key_range& range,
     const std::function<result<void>(std::string_view, std::string_view)>& visit) {
-  overlay_generation::range_rows recent;
-  recent_.active->collect(partition, range, recent);
-  if (recent_.frozen != nullptr) {
-    recent_.frozen->collect(partition, range, recent);
-  }
+  const std::span one{&range, 1};
+  const auto recent = recent_rows(partition, one);
   auto next = recent.begin();
   result<void> outcome;
   const auto take_recent = [&] {
@@ -66,8 +63,8 @@ result<void> row_view::each_row(
     ++next;
     return outcome.has_value();
   };
-  auto scanned =
-      snapshot_.scan(partition, range, [&](std::string_view key, std::string_view value) {
+  auto scanned = snapshot_.scan(
+      partition, one, [&](const key_range&, std::string_view key, std::string_view value) {
         while (next != recent.end() && next->first < key) {
           if (!take_recent()) {
             return false;
@@ -88,47 +85,65 @@ result<void> row_view::each_row(
   return outcome;
 }
 
+overlay_generation::range_rows row_view::recent_rows(partition_id partition,
+                                                     std::span<const key_range> ranges) const {
+  overlay_generation::range_rows recent;
+  recent_.active->collect(partition, ranges, recent);
+  if (recent_.frozen != nullptr) {
+    recent_.frozen->collect(partition, ranges, recent);
+  }
+  return recent;
+}
+
 result<std::vector<row>> row_view::read(partition_id partition, const key_range& range) {
   std::vector<row> rows;
-  auto done = read_into(rows, partition, range);
+  auto done = read_into(rows, partition, {&range, 1});
   return done ? result<std::vector<row>>{std::move(rows)} : done.error();
 }
 
+// Both sides come in the order of the ranges and their keys.
 result<void> row_view::read_into(std::vector<row>& rows, partition_id partition,
-                                 const key_range& range) {
-  const auto wanted = rows.size() + std::min(range.limit, SIZE_MAX - rows.size());
-  overlay_generation::range_rows recent;
-  recent_.active->collect(partition, range, recent);
-  if (recent_.frozen != nullptr) {
-    recent_.frozen->collect(partition, range, recent);
-  }
+                                 std::span<const key_range> ranges) {
+  auto recent = recent_rows(partition, ranges);
   auto next = recent.begin();
+  auto range = ranges.begin();
+  auto left = range->limit;
   const auto take_recent = [&] {
-    if (next->second.has_value()) {
+    if (left > 0 && next->second.has_value()) {
       rows.push_back({next->first, std::move(*next->second)});
+      --left;
     }
     ++next;
   };
-  auto scanned =
-      snapshot_.scan(partition, range, [&](std::string_view key, std::string_view value) {
-        while (next != recent.end() && next->first < key && rows.size() < wanted) {
-          take_recent();
+  const auto end_range = [&] {
+    while (next != recent.end() && range->reaches(next->first)) {
+      take_recent();
+    }
+    if (++range != ranges.end()) {
+      left = range->limit;
+    }
+  };
+  auto scanned = snapshot_.scan(
+      partition, ranges, [&](const key_range& of, std::string_view key, std::string_view value) {
+        while (&*range != &of) {
+          end_range();
         }
-        if (rows.size() >= wanted) {
-          return false;
+        while (next != recent.end() && next->first < key) {
+          take_recent();
         }
         if (next != recent.end() && next->first == key) {
           take_recent();
-        } else {
-          rows.push_back({std::string{key}, std::string{range.cut(value)}});
+        } else if (left > 0) {
+          rows.push_back({std::string{key}, std::string{of.cut(value)}});
+          --left;
         }
-        return rows.size() < wanted;
+        return left > 0;
       });
   if (!scanned) {
     return scanned;
   }
-  while (next != recent.end() && rows.size() < wanted) {
-    take_recent();
+  while (range != ranges.end()) {
+    end_range();
   }
   return {};
 }
@@ -234,16 +249,25 @@ result<std::vector<row>> row_reader::rows_of(row_view& view, const result<void>&
   if (static_cast<unsigned>(request.partition) >= partition_count_) {
     return error{errc::invalid_argument, "a read names a partition that does not exist"};
   }
-  std::vector<row> rows;
+  ranges_.clear();
   for (const auto& each : request.ranges) {
-    const key_range range{.prefix = each.prefix,
-                          .from = each.from,
-                          .limit = each.limit,
-                          .until = each.until,
-                          .value_bytes_max = each.value_bytes_max};
-    if (auto read = view.read_into(rows, request.partition, range); !read) {
+    ranges_.push_back({.prefix = each.prefix,
+                       .from = each.from,
+                       .limit = each.limit,
+                       .until = each.until,
+                       .value_bytes_max = each.value_bytes_max,
+                       .base = request.prefix});
+  }
+  std::vector<row> rows;
+  for (auto begin = ranges_.begin(); begin != ranges_.end();) {
+    auto end = begin + 1;
+    while (end != ranges_.end() && end->follows(*(end - 1))) {
+      ++end;
+    }
+    if (auto read = view.read_into(rows, request.partition, {begin, end}); !read) {
       return read.error();
     }
+    begin = end;
   }
   rows_read_.fetch_add(rows.size(), std::memory_order_relaxed);
   return rows;

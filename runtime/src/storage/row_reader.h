@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -37,8 +38,10 @@ public:
   /// The rows of `range`, at most `range.limit`, in key order.
   /// Errors: `storage_failed`.
   result<std::vector<row>> read(partition_id partition, const key_range& range);
-  /// The same, behind the rows that are there.
-  result<void> read_into(std::vector<row>& rows, partition_id partition, const key_range& range);
+  /// Those of several ranges, behind the rows that are there. Requires: a range or more, as
+  /// `checkpoint_snapshot::scan` wants them. Errors: `storage_failed`.
+  result<void> read_into(std::vector<row>& rows, partition_id partition,
+                         std::span<const key_range> ranges);
 
   /// Calls `visit` for the rows of `range` in key order until it fails; the limit is not looked at.
   /// Errors: `storage_failed`, those of `visit`.
@@ -47,6 +50,9 @@ public:
       const std::function<result<void>(std::string_view, std::string_view)>& visit);
 
 private:
+  [[nodiscard]] overlay_generation::range_rows recent_rows(partition_id partition,
+                                                           std::span<const key_range> ranges) const;
+
   const overlay& overlay_;
   checkpoint_snapshot& snapshot_;
   overlay_view recent_;
@@ -97,6 +103,7 @@ private:
   row_prover& proof_;
   std::atomic<std::uint64_t> rows_read_{0};
   std::vector<result<std::vector<row>>> answers_;
+  std::vector<key_range> ranges_;  // of the request that is being answered
 
   std::mutex mutex_;
   std::condition_variable queued_signal_;

@@ -35,11 +35,12 @@ struct stored_actor {
     }
     REQUIRE(state.load(std::move(found), {}));
   }
-  std::vector<row> read(const row_range& range) const {
+  std::vector<row> read(const row_range& range, const std::string& base = {}) const {
     std::vector<row> found;
-    for (auto at = rows.lower_bound(std::max(range.prefix, range.from));
-         at != rows.end() && found.size() < range.limit && at->first.starts_with(range.prefix) &&
-         (range.until.empty() || at->first < range.until);
+    for (auto at = rows.lower_bound(base + std::max(range.prefix, range.from));
+         at != rows.end() && found.size() < range.limit &&
+         at->first.starts_with(base + range.prefix) &&
+         (range.until.empty() || at->first < base + range.until);
          ++at) {
       found.push_back({at->first, at->second.substr(0, range.value_bytes_max)});
     }
@@ -133,7 +134,7 @@ TEST_CASE("however many pages have been read, the next commit writes the mark on
   auto state = actor.fresh();
   std::vector<row> rows;
   for (const auto& range : state.rows_to_load()) {
-    for (auto& each : actor.read(range)) {
+    for (auto& each : actor.read(range, state.rows_prefix())) {
       rows.push_back(std::move(each));
     }
   }

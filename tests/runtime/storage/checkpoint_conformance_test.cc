@@ -41,8 +41,9 @@ void write(checkpoint& to, const std::vector<checkpoint_change>& changes) {
 std::string text_of(checkpoint_snapshot& snapshot, unsigned partition, std::string_view prefix,
                     std::string_view from = {}) {
   std::string text;
-  auto scanned = snapshot.scan(static_cast<partition_id>(partition), {prefix, from},
-                               [&](std::string_view key, std::string_view value) {
+  const std::array<key_range, 1> range{{{prefix, from}}};
+  auto scanned = snapshot.scan(static_cast<partition_id>(partition), range,
+                               [&](const key_range&, std::string_view key, std::string_view value) {
                                  text += std::string{key} + "=" + std::string{value} + " ";
                                  return true;
                                });
@@ -112,7 +113,8 @@ TEST_CASE("a visitor ends the scan, and a snapshot is good for many scans and re
     for (int round = 0; round < 3; ++round) {
       REQUIRE((*snapshot)->renew());
       int seen = 0;
-      REQUIRE((*snapshot)->scan(partition_id{0}, {}, [&](std::string_view, std::string_view) {
+      const std::array<key_range, 1> all{};
+      REQUIRE((*snapshot)->scan(partition_id{0}, all, [&](const auto&, auto, auto) {
         ++seen;
         return false;
       }));

@@ -421,7 +421,8 @@ TEST_CASE(
   REQUIRE(snapshot);
   REQUIRE((*snapshot)->renew());
   std::size_t seen = 0;
-  REQUIRE((*snapshot)->scan(partition_id{0}, {}, [&](std::string_view, std::string_view value) {
+  const std::array<key_range, 1> all{};
+  REQUIRE((*snapshot)->scan(partition_id{0}, all, [&](const auto&, auto, auto value) {
     seen += value.size();
     return true;
   }));

@@ -27,7 +27,8 @@ public:
   // Empty for one that is absent, "erased" for one that was erased.
   std::string value(std::string_view key) {
     overlay_generation::range_rows found;
-    rows_.collect(here, {key, {}}, found);
+    const std::array<key_range, 1> range{{{key, {}}}};
+    rows_.collect(here, range, found);
     const auto at = found.find(key);
     return at == found.end() ? "" : at->second.value_or("erased");
   }

@@ -23,9 +23,9 @@ public:
     return inner_->renew();
   }
   void release() override { inner_->release(); }
-  result<void> scan(partition_id partition, const key_range& range,
-                    const std::function<bool(std::string_view, std::string_view)>& visit) override {
-    return inner_->scan(partition, range, visit);
+  result<void> scan(partition_id partition, std::span<const key_range> ranges,
+                    const row_visit& visit) override {
+    return inner_->scan(partition, ranges, visit);
   }
   result<void> scan_keys(partition_id partition,
                          const std::function<bool(std::string_view)>& visit) override {

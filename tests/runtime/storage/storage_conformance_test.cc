@@ -280,6 +280,23 @@ TEST_CASE("reads agree with a model under random changes") {
       auto twice = cut;
       twice.insert(twice.end(), cut.begin(), cut.end());
       REQUIRE(rows_text(read_now(store, 9, {middle, middle})) == rows_text(twice));
+      std::vector<row_range> parts(random(4) + 1);
+      std::vector<row> parted;
+      for (auto& part : parts) {
+        part.from = std::to_string(random(40));
+        part.until = random(3) == 0 ? "" : std::to_string(random(40));
+        part.prefix = random(3) == 0 ? std::to_string(random(4)) : "";
+        part.limit = random(3) == 0 ? random(3) : SIZE_MAX;
+        std::size_t taken = 0;
+        for (const auto& [key, value] : model) {
+          const auto rest = key.substr(1);
+          if (key.starts_with("k") && rest.starts_with(part.prefix) && rest >= part.from &&
+              (part.until.empty() || rest < part.until) && taken++ < part.limit) {
+            parted.push_back({key, value});
+          }
+        }
+      }
+      REQUIRE(rows_text(read_now(store, 9, parts, "k")) == rows_text(parted));
       const auto limit = random(10) + 1;
       std::vector<row> first;
       for (const auto& [key, value] : model) {

@@ -101,11 +101,12 @@ inline result<void> commit_now(storage& to, unsigned partition, row_ops ops) {
 
 /// Reads and waits for the answer.
 inline result<std::vector<row>> read_now(storage& from, unsigned partition,
-                                         std::vector<row_range> ranges) {
+                                         std::vector<row_range> ranges, std::string base = {}) {
   std::promise<result<std::vector<row>>> answered;
   auto call = std::make_unique<read_call>(
       [&](result<std::vector<row>> rows) { answered.set_value(std::move(rows)); });
   call->partition = static_cast<partition_id>(partition);
+  call->prefix = std::move(base);
   call->ranges = std::move(ranges);
   from.read(std::move(call));
   return answered.get_future().get();

@@ -142,7 +142,8 @@ public:
   virtual ~read_request() = default;
 
   partition_id partition{};       ///< Whose rows are read.
-  std::vector<row_range> ranges;  ///< Which of them.
+  std::string prefix;             ///< With which their keys begin; the ranges are of what follows.
+  std::vector<row_range> ranges;  ///< Which of them. In ascending order they are one search.
 
   /// The rows of all ranges in their order, in each by key, as of one moment after all commits
   /// whose `done` was called before the request was made.
