@@ -25,7 +25,7 @@ bool memory_budget::take(const std::string& who, std::size_t own, std::size_t mo
 
 bool memory_budget::take_of_all(const std::string& who, std::size_t more) {
   const std::lock_guard lock{mutex_};
-  if (taken_ + more > most_) {
+  if (taken_ + more > most_ / 2) {
     return false;
   }
   taken_ += more;

@@ -21,7 +21,8 @@ public:
 
   /// Takes more for a thing that has `own` by now; false: it does not fit, and nothing is taken.
   [[nodiscard]] bool take(const std::string& who, std::size_t own, std::size_t more);
-  /// The same of the part of all, whatever the client has of his.
+  /// The same whatever the client has of his, while no more than half of all is taken then: the
+  /// other half is for what clients have a right to.
   [[nodiscard]] bool take_of_all(const std::string& who, std::size_t more);
 
   /// Requires: it was taken.

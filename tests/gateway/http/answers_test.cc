@@ -232,6 +232,24 @@ TEST_CASE("a stream that is read has its piece also where others of its client d
   CHECK(core->answers.taken() <= 16 * piece);
 }
 
+// Goal: however many streams a client leaves unread, half of the memory is for others.
+TEST_CASE("the streams of one client do not take what is for others") {
+  constexpr std::size_t piece = stream_queue::piece_bytes_max;
+  server_options options;
+  options.answers_bytes_max = 16 * piece;
+  const runtime::system_clock clock;
+  const auto core = std::make_shared<server_core>(options, handler{}, clock, access_log{});
+  const auto loop = std::make_shared<io_loop>(core);
+  std::vector<std::unique_ptr<stream_queue>> unread;
+  for (int i = 0; i < 20; ++i) {
+    unread.push_back(std::make_unique<stream_queue>(loop, std::weak_ptr<connection>{}, "one"));
+    static_cast<void>(unread.back()->write(std::string(piece, 'x')));
+  }
+  CHECK(core->answers.taken() == 8 * piece);
+  CHECK(core->answers.take("two", 0, 4 * piece));
+  CHECK(core->answers.take("three", 0, 4 * piece));
+}
+
 // Method: the stream has ended, and nobody reads.
 TEST_CASE("what a stream has queued counts until its reader has it") {
   slot<stream> opened;
