@@ -45,7 +45,8 @@ struct NewToken {
 interface Access $Actor.actor("access") $Actor.internal {
   # One actor has all tokens; its key is `tokens`. What they may do is for gateways to check.
   add @0 (token :AccessToken) -> ();
-  # `conflict`: the name is taken. `failed_precondition`: there are as many as there may be.
+  # `conflict`: the name is taken, or there is one with that digest. `failed_precondition`: there
+  # are as many as there may be.
   revoke @1 (name :Text, digest :Data) -> ();
   # `not_found`, also where the name is another token's by now.
   tokens @2 (known :UInt64, waitMs :UInt32) -> (version :UInt64, tokens :List(AccessToken))

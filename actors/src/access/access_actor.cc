@@ -38,6 +38,18 @@ void access_actor::forget_expired() {
   }
 }
 
+// Of the token with that text; empty: there is none.
+std::string access_actor::name_of(capnp::Data::Reader digest) const {
+  std::string found;
+  tokens_.for_each([&](std::string_view name, schemas::AccessToken::Reader each) {
+    if (each.getDigest() == digest) {
+      found = name;
+    }
+    return found.empty();
+  });
+  return found;
+}
+
 std::size_t access_actor::tokens_of(const std::string& project) const {
   std::size_t count = 0;
   tokens_.for_each([&](std::string_view, schemas::AccessToken::Reader each) {
@@ -58,6 +70,10 @@ async<> access_actor::add(add_params params) {
   forget_expired();
   if (tokens_.contains(name)) {
     co_await runtime::fail({errc::conflict, "there is a token '" + name + "' already"});
+  }
+  if (const auto other = name_of(made.getDigest()); !other.empty()) {
+    co_await runtime::fail(
+        {errc::conflict, "there is a token '" + other + "' with this text already"});
   }
   if (tokens_.size() >= tokens_max) {
     co_await runtime::fail(

@@ -24,6 +24,7 @@ private:
 
   void note_change();
   void forget_expired();
+  std::string name_of(capnp::Data::Reader digest) const;
   std::size_t tokens_of(const std::string& project) const;
 
   runtime::state_map<schemas::AccessToken> tokens_{*this, "tokens"};

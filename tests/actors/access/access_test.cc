@@ -27,8 +27,9 @@ capnp::Data::Reader bytes(std::string_view text) {
   return {reinterpret_cast<const kj::byte*>(text.data()), text.size()};
 }
 
+// Of a text of its own, unless it is said which.
 runtime::result<void> add(test_silo& silo, const std::string& name, std::int64_t expires_at = 0,
-                          const std::string& project = "p") {
+                          const std::string& project = "p", const std::string& digest = {}) {
   access_interface::add_params params;
   auto token = params.build().initToken();
   token.setName(name.c_str());
@@ -36,7 +37,7 @@ runtime::result<void> add(test_silo& silo, const std::string& name, std::int64_t
   auto grants = token.initGrants(1);
   grants[0].setProject(project.c_str());
   grants[0].setRole(schemas::AccessRole::RUN);
-  token.setDigest(bytes("digest"));
+  token.setDigest(bytes(digest.empty() ? "digest of " + name : digest));
   return silo.call(access().add(std::move(params)));
 }
 
@@ -64,14 +65,26 @@ TEST_CASE("tokens are kept by name until they are revoked, over restarts") {
   REQUIRE(told);
   CHECK(names(*told) == std::vector<std::string>{"a", "b"});
   CHECK(told->tokens()[0].getGrants()[0].getRole() == schemas::AccessRole::RUN);
-  CHECK(told->tokens()[0].getDigest().size() == 6);
+  CHECK(told->tokens()[0].getDigest() == bytes("digest of a"));
 
   // The name may be another one's by now.
   CHECK(silo.call(access().revoke("a", bytes("others"))).error().code() == errc::not_found);
-  REQUIRE(silo.call(access().revoke("a", bytes("digest"))));
-  CHECK(silo.call(access().revoke("a", bytes("digest"))).error().code() == errc::not_found);
+  REQUIRE(silo.call(access().revoke("a", bytes("digest of a"))));
+  CHECK(silo.call(access().revoke("a", bytes("digest of a"))).error().code() == errc::not_found);
   told = silo.call(access().tokens(none_known, 0));
   CHECK(names(*told) == std::vector<std::string>{"b"});
+}
+
+// Goal: whoever revokes a token has ended what its text may do.
+TEST_CASE("a text is one token's alone") {
+  auto silo = make_silo();
+  REQUIRE(add(silo, "a", 0, "p", "same"));
+  const auto second = add(silo, "b", 0, "p", "same");
+  REQUIRE_FALSE(second);
+  CHECK(second.error().code() == errc::conflict);
+  CHECK(second.error().text() == "there is a token 'a' with this text already");
+  REQUIRE(silo.call(access().revoke("a", bytes("same"))));
+  CHECK(add(silo, "b", 0, "p", "same"));
 }
 
 TEST_CASE("who knows the tokens is told of a change at once, and of none after a while") {
@@ -104,7 +117,7 @@ TEST_CASE("tokens are few") {
   const auto refused = add(silo, "one more");
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code() == errc::failed_precondition);
-  REQUIRE(silo.call(access().revoke("7", bytes("digest"))));
+  REQUIRE(silo.call(access().revoke("7", bytes("digest of 7"))));
   CHECK(add(silo, "one more"));
 }
 
@@ -121,7 +134,7 @@ TEST_CASE("the tokens of one project leave room for those of others") {
   for (std::size_t each = 0; each <= project_tokens_max; ++each) {
     REQUIRE(add(silo, "of all " + std::to_string(each), 0, "*"));
   }
-  REQUIRE(silo.call(access().revoke("7", bytes("digest"))));
+  REQUIRE(silo.call(access().revoke("7", bytes("digest of 7"))));
   CHECK(add(silo, "one more"));
 }
 
