@@ -376,9 +376,13 @@ private:
       const auto as_texts = ordered(node.what, *left->text(), *right->text());
       const auto first = to_float(*left);
       const auto second = to_float(*right);
-      // Nobody means '10' < '9'; dates and names of one length are the same either way.
-      if (first && second &&
-          ordered(node.what, number_of(*first), number_of(*second)) != as_texts) {
+      // Nobody means '10' < '9'; dates and names of one length are the same either way, also where
+      // they have more digits than a number of floating point.
+      const auto as_numbers =
+          first && second ? ordered(node.what, number_of(*first), number_of(*second)) : as_texts;
+      const auto may_be_rounded = first && second && number_of(*first) == number_of(*second) &&
+                                  left->text()->size() == right->text()->size();
+      if (as_numbers != as_texts && !may_be_rounded) {
         return misordered(symbol_of(node.what), *left, *right);
       }
       return make_value(as_texts);

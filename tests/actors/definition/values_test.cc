@@ -104,6 +104,10 @@ TEST_CASE("texts that are numbers are not ordered as texts where that is another
   CHECK(said("${{ tasks.g.outputs.half > '-0.25' }}").ends_with("`float(...)`"));
   CHECK(said("${{ int(tasks.g.outputs.n) < int('9') }}") == "no");
   CHECK(said("${{ tasks.g.outputs.day > '20261130' }}") == "yes");
+  // More digits than a number of floating point has.
+  CHECK(said("${{ '20261201093000123' < '20261201093000124' }}") == "yes");
+  CHECK(said("${{ '20261201093000124' <= '20261201093000123' }}") == "no");
+  CHECK(said("${{ '1.0' <= '1' }}").starts_with("`<=` compares the string `1.0`"));
   CHECK(said("${{ tasks.g.outputs.n < '1x' }}") == "yes");
   CHECK(said("${{ tasks.g.outputs.n <= '10' }}") == "yes");
 }
