@@ -7,7 +7,9 @@
 
 #include "api/openapi.h"
 #include "api/respond.h"
+#include "http/problem.h"
 #include "millrace/actors/suggestion.h"
+#include "millrace/runtime/call.h"
 
 namespace millrace::gateway {
 
@@ -90,6 +92,11 @@ std::optional<http::response> refusal(const http::request& received, const opera
          .errors = {}});
     made.headers.add("Accept-Encoding", "identity");
     return made;
+  }
+  if (heeds(about, idempotency_key.name) &&
+      key_of(received).size() > runtime::idempotency_key_bytes_max) {
+    return http::problem_response(
+        runtime::error{runtime::errc::invalid_argument, "an idempotency key is at most 200 bytes"});
   }
   return refused_condition(received, about);
 }

@@ -194,10 +194,6 @@ void deliver(const api_parts& parts, request& received, reply answer) {
     answer.fail({errc::too_large, "a webhook takes at most 1 MiB"});
     return;
   }
-  if (key_of(received).size() > runtime::idempotency_key_bytes_max) {
-    answer.fail({errc::invalid_argument, "an idempotency key is at most 200 bytes"});
-    return;
-  }
   std::make_shared<delivery>(parts, received, std::move(answer))
       ->begin(*std::move(pipeline), *std::move(webhook));
 }

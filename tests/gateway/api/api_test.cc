@@ -224,6 +224,13 @@ TEST_CASE("an idempotency key submits once") {
         R"(the body must be a JSON object such as {"params": {"day": "monday"}})");
   CHECK(here.ask(method::post, runs, 400, "{params: 1}")["detail"].get<std::string>().starts_with(
       "not JSON: 1:2: 'p' does not belong here; "));
+  const http::header_list long_key{{"Idempotency-Key", std::string(201, 'k')}};
+  for (const auto* target : {"/api/v1/validate", "/api/v1/partitions/1/break-glass",
+                             "/api/v1/tokens", "/api/v1/dead-letters/t/k/1/retry"}) {
+    CAPTURE(target);
+    CHECK(here.ask(method::post, target, 400, "{}", long_key)["detail"] ==
+          "an idempotency key is at most 200 bytes");
+  }
   const std::string deep = std::string(1'000'000, '[') + std::string(1'000'000, ']');
   CHECK(here.ask(method::post, runs, 400, R"({"params":{"who":)" + deep + "}}")["detail"] ==
         "/params: nested deeper than 64");
