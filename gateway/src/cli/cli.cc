@@ -12,6 +12,7 @@
 
 #include "cli/command.h"
 #include "cli/completion.h"
+#include "cli/did_you_mean.h"
 #include "cli/layers.h"
 #include "cli/manual.h"
 #include "cli/output.h"
@@ -137,10 +138,9 @@ exit_code unknown_command(const std::vector<std::string>& arguments,
     nearest.consider(each.name);
   }
   nearest.consider("help");
-  const auto hint = nearest.best().empty() ? std::string{}
-                                           : "did you mean '" + std::string{nearest.best()} + "'? ";
-  return report(exit_code::usage,
-                "there is no command '" + word + "'; " + hint + "`millrace --help` lists them all");
+  return report(exit_code::usage, "there is no command '" + word + "'; " +
+                                      did_you_mean(nearest.best(), {}, " ") +
+                                      "`millrace --help` lists them all");
 }
 
 exit_code unknown_option(const command& one, const po::options_description& known,
@@ -148,7 +148,7 @@ exit_code unknown_option(const command& one, const po::options_description& know
   const auto nearest = nearest_option(
       known, std::string_view{given}.substr(std::min(given.find_first_not_of('-'), given.size())));
   const auto name = std::string{one.name};
-  const auto hint = nearest.empty() ? std::string{} : "did you mean '--" + nearest + "'? ";
+  const auto hint = did_you_mean(nearest.empty() ? nearest : "--" + nearest, {}, " ");
   return report(exit_code::usage, "`" + name + "` has no option '" + given + "'; " + hint +
                                       "see `millrace " + name + " --help`");
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iostream>
 
+#include "cli/did_you_mean.h"
 #include "cli/output.h"
 #include "millrace/actors/suggestion.h"
 #include "shipped_examples.h"
@@ -70,10 +71,9 @@ exit_code run_example(const option_values& options, const std::vector<std::strin
   for (const auto& each : names) {
     nearest.consider(each);
   }
-  const auto hint = nearest.best().empty() ? std::string{}
-                                           : "did you mean '" + std::string{nearest.best()} + "'? ";
-  return report(exit_code::not_found,
-                "there is no example '" + name + "'; " + hint + "`millrace example` lists them");
+  return report(exit_code::not_found, "there is no example '" + name + "'; " +
+                                          did_you_mean(nearest.best(), {}, " ") +
+                                          "`millrace example` lists them");
 }
 
 }  // namespace

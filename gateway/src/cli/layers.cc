@@ -6,6 +6,7 @@
 #include <functional>
 #include <iostream>
 
+#include "cli/did_you_mean.h"
 #include "cli/terminal_text.h"
 #include "http/client.h"
 #include "millrace/actors/settings_file.h"
@@ -99,8 +100,7 @@ result<void> store_file(const po::options_description& options, const std::strin
     const auto* known = find(options, each.name);
     if (known == nullptr || (!is_setting(each.name) && each.name != found_anew)) {
       const auto nearest = nearest_option(options, each.name);
-      blame("there is no setting '" + each.name + "'",
-            nearest.empty() ? "" : "did you mean '" + nearest + "'?");
+      blame("there is no setting '" + each.name + "'", did_you_mean(nearest));
       continue;
     }
     if (each.name == found_anew) {

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "cli/did_you_mean.h"
 #include "cli/terminal_text.h"
 #include "millrace/actors/suggestion.h"
 
@@ -53,10 +54,7 @@ runtime::result<std::string> code_from(const option_values& options,
     for (const auto& each : definition.tasks) {
       nearest.consider(each.name);
     }
-    return refused(
-        name, "the pipeline has no such task" +
-                  (nearest.best().empty() ? std::string{}
-                                          : fmt::format("; did you mean '{}'?", nearest.best())));
+    return refused(name, "the pipeline has no such task" + did_you_mean(nearest.best(), "; "));
   }
   const auto has_several = found->for_each || found->matrix || found->ranks > 0;
   if (has_several != (task != name)) {
