@@ -109,6 +109,33 @@ tasks:
   CHECK(at.ask({"logs", "01234567-89ab-7000-8000-000000000000", "-f"}).status == 5);
 }
 
+// Goal: `--tail` leaves out what was written before, and nothing that comes.
+TEST_CASE("what begins while a run is followed is told whole, whatever the tail") {
+  temporary_folder folder;
+  const auto gate = folder.path / "gate";
+  REQUIRE(::mkfifo(gate.c_str(), 0600) == 0);
+  const serving at{folder, R"(name: f
+tasks:
+  - {name: gate, run: 'echo one; echo two; cat )" +
+                               gate.string() + R"('}
+  - {name: late, needs: gate, for_each: [1, 2, 3, 4], run: 'echo three; echo four'}
+)"};
+  REQUIRE(at.ask({"submit", "f"}).status == 0);
+  background_command whole{at.here({"logs", "@latest", "-f"})};
+  whole.read_until("| two");
+  background_command following{at.here({"logs", "@latest", "-f", "--tail", "1"})};
+  following.read_until("| two");
+  std::ofstream{gate} << "";
+  lines all{"gate | two"};
+  for (const auto* each : {"0", "1", "2", "3"}) {
+    all.insert(
+        {"late[" + std::string{each} + "] | three", "late[" + std::string{each} + "] | four"});
+  }
+  CHECK(lines_of(following.wait().output) == all);
+  all.insert("gate | one");
+  CHECK(lines_of(whole.wait().output) == all);
+}
+
 TEST_CASE("the followed logs of a run go on when the server comes back, with the next attempt") {
   temporary_folder folder;
   const auto gate = folder.path / "gate";
@@ -172,6 +199,7 @@ TEST_CASE("runs are listed by when they were submitted") {
     CHECK(with({"--since", "2200-01-01T00:00:00Z"}).empty());
   }
   CHECK(at.ask({"list", "runs", "--since", between}).errors.empty());  // not that there are more
+  CHECK(at.ask({"list", "runs", "--since", ""}).status == 2);          // of an unset variable
   CHECK(at.ask({"list", "runs", "--until", "noon"}).errors.find("--until must be a time") !=
         std::string::npos);
   CHECK(at.ask({"list", "runs", "--since", "1h", "--until", "2h"}).errors ==
@@ -219,6 +247,10 @@ tasks:
   CHECK(codes({"--exit-code-from", "each[1]"}) == pair{5, 5});
   CHECK(codes({"--exit-code-from", "each[0]"}) == pair{0, 0});
   CHECK(codes({"--exit-code-from", "work", "--only", "other"}) == pair{0, 0});
+
+  // There is no such instance, which a run that has failed does not hide.
+  CHECK(codes({"--exit-code-from", "each[7]"}) == pair{5, 5});
+  CHECK(codes({"--exit-code-from", "each[7]", "-p", "other=3"}) == pair{1, 1});
 
   for (const auto& [task, why] :
        {std::pair{"wrok", "'wrok': the pipeline has no such task; did you mean 'work'?"},

@@ -37,10 +37,10 @@ using for_people = void (*)(remote& server, ordered_json& row);
 
 // A time, or how long ago.
 result<std::optional<runtime::wall_time>> time_of(const option_values& options, const char* name) {
-  const auto text = text_of(options, name);
-  if (text.empty()) {
+  if (options.count(name) == 0) {
     return std::optional<runtime::wall_time>{};
   }
+  const auto text = text_of(options, name);
   if (const auto time = runtime::from_rfc3339(text)) {
     return std::optional{runtime::wall_time{std::chrono::nanoseconds{*time}}};
   }

@@ -271,7 +271,7 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
       return report(submitted.error());
     }
     code = run.follow();
-    code = code_task->empty() ? code : code_of_task(code, run.task(*code_task));
+    code = code_task->empty() ? code : code_of_task(code, *code_task, run.task(*code_task));
   }
   (*here)->stop();
   return code;

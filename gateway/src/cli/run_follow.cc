@@ -54,14 +54,14 @@ public:
       return report(printed.error());
     }
     for (const auto& [task, attempt] : running_) {
-      begin(task, attempt);
+      begin(task, attempt, what_.tail);
     }
     waiting_note note{"run " + run_};
     note.goes_on();
     const auto ended =
         follow_events(server_, run_, note, runtime::steady_time::max(), [this](const auto& event) {
           if (event.attempt > 0 && event.state != "queued" && event.state != "waiting") {
-            begin(event.name, event.attempt);
+            begin(event.name, event.attempt, 0);  // all that it writes comes from now on
           }
         });
     finish();
@@ -73,6 +73,7 @@ private:
     std::string task;
     std::uint32_t attempt = 0;
     output_stream stream = output_stream::standard_output;
+    std::uint32_t tail = 0;  // 0: all
   };
 
   [[nodiscard]] bool is_wanted(const std::string& task) const {
@@ -123,7 +124,7 @@ private:
   }
 
   // This attempt, and those before it that nobody has told of.
-  void begin(const std::string& task, std::uint32_t attempt) {
+  void begin(const std::string& task, std::uint32_t attempt, std::uint32_t tail) {
     if (!is_wanted(task)) {
       return;
     }
@@ -135,7 +136,7 @@ private:
       }
       for (const auto stream : {output_stream::standard_output, output_stream::standard_error}) {
         if (!what_.only_errors || stream == output_stream::standard_error) {
-          add({task, begun, stream});
+          add({task, begun, stream, tail});
         }
       }
     }
@@ -170,8 +171,8 @@ private:
   void read(remote& server, const output& from) {
     waiting_note note{"run " + run_, waiting_note::voice::silent};  // the events' reader says it
     note.goes_on();
-    const log_choice which{run_,         from.task,  from.stream == output_stream::standard_error,
-                           from.attempt, what_.tail, what_.grep};
+    const log_choice which{run_,         from.task, from.stream == output_stream::standard_error,
+                           from.attempt, from.tail, what_.grep};
     const auto whole =
         read_log(server, which, note, [&](std::string_view text) { return print(from, text); });
     // One that ran no command, or whose files are gone with its run.

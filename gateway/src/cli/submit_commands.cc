@@ -172,12 +172,13 @@ exit_code code_of(remote& server, const std::string& run, const std::string& cod
   }
   const auto task = server.ask(http::method::get,
                                "/api/v1/runs/" + escaped(run) + "/tasks/" + escaped(code_from));
-  if (!task) {
+  if (!task && task.error().code() != errc::not_found) {
     return report(task.error());
   }
-  const auto attempts = task->find("attempts");
-  const auto is_any = attempts != task->end() && attempts->is_array() && !attempts->empty();
-  return is_any ? code_of_task(of_run, attempts->back()) : of_run;
+  const auto shown = task ? *task : ordered_json::object();
+  const auto attempts = shown.find("attempts");
+  const auto is_any = attempts != shown.end() && attempts->is_array() && !attempts->empty();
+  return code_of_task(of_run, code_from, is_any ? attempts->back() : shown);
 }
 
 // Prints the run that `begun` answers, and follows it as far as is wished. `code_from`: the task

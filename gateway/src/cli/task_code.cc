@@ -69,10 +69,14 @@ runtime::result<std::string> code_from(const option_values& options,
   return name;
 }
 
-exit_code code_of_task(exit_code of_run, const nlohmann::ordered_json& task) {
+exit_code code_of_task(exit_code of_run, const std::string& name,
+                       const nlohmann::ordered_json& task) {
   if (of_run != exit_code::ok && of_run != exit_code::run_failed &&
       of_run != exit_code::cancelled) {
     return of_run;
+  }
+  if (task.empty() && of_run == exit_code::ok) {
+    return report(exit_code::not_found, refused(name, "the run has no such task").text());
   }
   auto code = 0;
   if (const auto told = task.find("exit_code"); told != task.end() && told->is_number_integer()) {
