@@ -333,7 +333,7 @@ TEST_CASE("doctor says what is wrong with a server, and what to do") {
     const auto stranger = told_by(asked({"--server", closed.url()}));
     CHECK(stranger.at("access").at("state") == "fail");
     CHECK(stranger.at("access").at("found") == "the server asks for a token");
-    CHECK(stranger.at("cluster").at("found") == "the token may not look at it");
+    CHECK(stranger.at("cluster").at("found") == "who shows no token may not look at it");
     const auto known = told_by(asked({"--server", closed.url(), "--token-file", token.string()}));
     CHECK(known.at("access").at("found") == "project 'default' can be read with the token");
   }
@@ -344,6 +344,15 @@ TEST_CASE("doctor says what is wrong with a server, and what to do") {
             .at("found")
             .get<std::string>()
             .find("something else answers there") != std::string::npos);
+  for (const std::string answer : {R"({"version":{}})", R"({"version":2.15})"}) {
+    canned_server foreign{"HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(answer.size()) +
+                          "\r\n\r\n" + answer};
+    CHECK(told_by(asked({"--server", foreign.url()}))
+              .at("server")
+              .at("found")
+              .get<std::string>()
+              .find("something else answers there") != std::string::npos);
+  }
   canned_server old{
       "HTTP/1.1 200 OK\r\nDate: Mon, 01 Jan 2001 00:00:00 GMT\r\nContent-Length: 19\r\n\r\n"
       "{\"version\":\"0.0.1\"}"};
@@ -351,8 +360,8 @@ TEST_CASE("doctor says what is wrong with a server, and what to do") {
   CHECK(differs.at("server").at("state") == "warn");
   CHECK(differs.at("server").at("remedy").get<std::string>().starts_with("this program is "));
   CHECK(differs.at("clock").at("state") == "warn");
-  CHECK(
-      differs.at("clock").at("found").get<std::string>().ends_with(" s before that of the server"));
+  CHECK(differs.at("clock").at("found").get<std::string>().ends_with(
+      " s ahead of that of the server"));
   canned_server ahead{
       "HTTP/1.1 200 OK\r\nDate: Sun, 01 Jan 2200 00:00:00 GMT\r\nContent-Length: 19\r\n\r\n"
       "{\"version\":\"0.0.1\"}"};
@@ -392,6 +401,9 @@ TEST_CASE("doctor looks at the directory, the limits and the store that it is to
   CHECK(with(sick.url()).at("state") == "fail");
   CHECK(with(etcd.url() + "," + etcd.url() + "," + sick.url()).at("state") == "warn");
   CHECK(with("http://127.0.0.1:1").at("state") == "fail");
+  for (const auto* none : {"etcd:2379", "local:"}) {
+    CHECK(with(none).at("found") == "'" + std::string{none} + "' names no place for it");
+  }
 
   for (const auto& [limit, state] : {std::pair{"300", "warn"}, {"200", "fail"}}) {
     const auto printed = folder.path / "printed";

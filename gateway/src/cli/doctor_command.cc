@@ -73,10 +73,10 @@ finding clock_of(const http::client_response& answer, runtime::wall_time before,
   if (off < clock_difference_max) {
     return {"clock", verdict::ok, "no more than 2 s from that of the server", ""};
   }
-  return {
-      "clock", verdict::warn,
-      fmt::format("{} s {} that of the server", off.count(), ahead > behind ? "behind" : "before"),
-      "have both machines keep time by NTP: certificates, tokens and `--since` go by it"};
+  return {"clock", verdict::warn,
+          fmt::format("{} s {} that of the server", off.count(),
+                      ahead > behind ? "behind" : "ahead of"),
+          "have both machines keep time by NTP: certificates, tokens and `--since` go by it"};
 }
 
 // What a request that needs a token and a role is answered.
@@ -112,13 +112,16 @@ finding readiness_of(remote& server) {
   return {"readiness", verdict::fail, why.text(), "the log of the server says more"};
 }
 
-finding cluster_of(remote& server) {
+finding cluster_of(remote& server, const context& target) {
   const auto seen = server.ask(http::method::get, "/api/v1/cluster/health");
   if (!seen) {
     const auto is_hidden = seen.error().code() == errc::permission_denied ||
                            seen.error().code() == errc::unauthenticated;
     return {"cluster", is_hidden ? verdict::ok : verdict::fail,
-            is_hidden ? "the token may not look at it" : seen.error().text(), ""};
+            !is_hidden             ? seen.error().text()
+            : target.token.empty() ? "who shows no token may not look at it"
+                                   : "the token may not look at it",
+            ""};
   }
   const auto health = seen->value("health", "");
   if (health == "ok") {
@@ -156,15 +159,15 @@ void look_at_server(const option_values& options, std::vector<finding>& found) {
     return;
   }
   const auto told = ordered_json::parse(answer->body, nullptr, false);
-  if (answer->status >= 400 || !told.is_object() || !told.contains("version")) {
+  const auto version = told.is_object() ? told.value("version", ordered_json{}) : ordered_json{};
+  if (answer->status >= 400 || !version.is_string()) {
     found.push_back({"server", verdict::fail, server->not_ours().text(),
                      "name the address of a millrace server"});
     return;
   }
-  const auto version = told.value("version", "");
   const auto is_same = version == version_text;
   found.push_back({"server", is_same ? verdict::ok : verdict::warn,
-                   fmt::format("millrace {} at {}", version, server->url()),
+                   fmt::format("millrace {} at {}", version.get<std::string>(), server->url()),
                    is_same ? ""
                            : fmt::format("this program is {}: use that of the server's version, or "
                                          "some commands will not know each other",
@@ -172,7 +175,7 @@ void look_at_server(const option_values& options, std::vector<finding>& found) {
   found.push_back(clock_of(*answer, before, after));
   found.push_back(access_to(*server, *target));
   found.push_back(readiness_of(*server));
-  found.push_back(cluster_of(*server));
+  found.push_back(cluster_of(*server, *target));
 }
 
 // Whether one member of an etcd is well; what is wrong, or nothing.
@@ -220,8 +223,12 @@ finding look_at_etcd(const std::string& where, const option_values& options) {
 finding look_at_coordination(const option_values& options) {
   const auto where = text_of(options, "coordination");
   constexpr std::string_view local = "local:";
-  if (!where.starts_with(local)) {
+  if (where.starts_with("http://") || where.starts_with("https://")) {
     return look_at_etcd(where, options);
+  }
+  if (!where.starts_with(local) || where.size() == local.size()) {
+    return {"coordination", verdict::fail, "'" + where + "' names no place for it",
+            "give --coordination as local:DIR, or http://HOST:PORT of an etcd"};
   }
   auto found = look_at_directory(where.substr(local.size()), "--coordination");
   found.check = "coordination";

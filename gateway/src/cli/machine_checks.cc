@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -21,6 +20,7 @@
 #include <sstream>
 #include <thread>
 
+#include "cli/terminal_text.h"
 #include "http/server.h"
 #include "millrace/actors/process.h"
 #include "millrace/runtime/unique_fd.h"
@@ -38,11 +38,6 @@ constexpr std::uint64_t processes_besides = 100;
 constexpr std::uint64_t processes_of_slot = 4;
 constexpr std::uint64_t descriptors_least = 256;
 constexpr std::uint64_t descriptors_besides = 500;  // of the clients of a server
-
-std::string size_text(std::uint64_t bytes) {
-  return bytes >> 30U > 0 ? fmt::format("{} GiB", bytes >> 30U)
-                          : fmt::format("{} MiB", bytes >> 20U);
-}
 
 // The file systems that a machine has from another one.
 std::string_view foreign_name(std::uint64_t type) {
@@ -108,21 +103,7 @@ finding look_at_disk(const std::string& data) {
             fmt::format("cannot look at the disk of {}: {}", at.string(), std::strerror(errno)),
             ""};
   }
-  const auto free = std::uint64_t{disk.f_bavail} * disk.f_frsize;
-  const auto all = std::uint64_t{disk.f_blocks} * disk.f_frsize;
-  const auto has_room = free >= std::min(room_wanted, all / 10);
-  const auto has_files =
-      disk.f_files == 0 || disk.f_favail >= files_wanted;  // 0: it does not count
-  finding found{"disk", verdict::ok,
-                fmt::format("{} of {} are free", size_text(free), size_text(all)), ""};
-  if (!has_files) {
-    found.found += fmt::format(", and {} more files fit", disk.f_favail);
-  }
-  if (!has_room || !has_files) {
-    found.state = free < actors::disk_reserve_bytes_default ? verdict::fail : verdict::warn;
-    found.remedy = "make room there, or name another disk with --data";
-  }
-  return found;
+  return look_at_room(disk);
 }
 
 finding look_at_descriptors() {
@@ -224,6 +205,30 @@ finding look_at_directory(const std::string& directory, std::string_view option)
   const auto whole = fs::absolute(directory, failed).lexically_normal();
   return {"directory", verdict::ok,
           whole.string() + (fs::exists(whole, failed) ? "" : " is made when it is needed"), ""};
+}
+
+finding look_at_room(const struct statvfs& disk) {
+  const auto free = std::uint64_t{disk.f_bavail} * disk.f_frsize;
+  const auto all = std::uint64_t{disk.f_blocks} * disk.f_frsize;
+  const auto counts_files = disk.f_files > 0;
+  const auto has_files = !counts_files || disk.f_favail >= files_wanted;
+  finding found{"disk", verdict::ok,
+                fmt::format("{} of {} are free", bytes_text(static_cast<double>(free)),
+                            bytes_text(static_cast<double>(all))),
+                ""};
+  if (!has_files) {
+    found.found += fmt::format(", and {} more files fit", disk.f_favail);
+  }
+  // Nothing writes below the reserve, however small the disk is.
+  if (free < actors::disk_reserve_bytes_default || (counts_files && disk.f_favail == 0)) {
+    found.state = verdict::fail;
+  } else if (free < std::min(room_wanted, all / 10) || !has_files) {
+    found.state = verdict::warn;
+  }
+  if (found.state != verdict::ok) {
+    found.remedy = "make room there, or name another disk with --data";
+  }
+  return found;
 }
 
 std::vector<finding> look_at_machine(const std::string& data) {

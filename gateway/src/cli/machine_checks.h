@@ -2,6 +2,8 @@
 // Whether this machine has what a silo or a local run wants.
 #pragma once
 
+#include <sys/statvfs.h>
+
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +27,9 @@ struct finding {
 
 /// A directory that exists, or could be made, as the option `option` names it.
 [[nodiscard]] finding look_at_directory(const std::string& directory, std::string_view option);
+
+/// A disk with so much room.
+[[nodiscard]] finding look_at_room(const struct statvfs& disk);
 
 /// The data directory `data`, its disk, and the limits of this process. Changes nothing.
 [[nodiscard]] std::vector<finding> look_at_machine(const std::string& data);
