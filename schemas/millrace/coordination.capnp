@@ -43,6 +43,8 @@ struct SiloRow {
   zone @8 :Text;
   # What it shares with others that may fail together, such as a rack; empty: none is named. Zones
   # count once every silo with copies names one: so never beside a build that does not know them.
+  decommissioned @9 :Bool;
+  # It drains to go for good: its copies belong on other silos, and nobody waits for it.
 
   enum State {
     joining @0;   # Says hello to the others; holds nothing yet.

@@ -364,11 +364,11 @@ void cluster_book::died(const std::string& silo, std::uint64_t incarnation, stea
 
 // --- what follows --------------------------------------------------------------------------------
 
-// Most silos that die are back soon, and then lack little. Who has left is not expected.
+// Most silos that die or stop are back soon, and then lack little.
 void cluster_book::note_absence(const silo_row& row, steady_time now) {
   if (row.roles.state && row.state != silo_state::joining && row.name != settings_.silo) {
-    const bool is_awaited = row.state == silo_state::active;
-    absent_.try_emplace(row.name, absence{row.zone, is_awaited, now + settings_.replace_after});
+    absent_.try_emplace(row.name,
+                        absence{row.zone, !row.is_decommissioned, now + settings_.replace_after});
   }
 }
 
@@ -408,18 +408,27 @@ const std::vector<std::string>& cluster_book::placed(const entry& one) const {
   return is_short(one) ? one.ranked : one.holders;
 }
 
-// Whoever drains keeps what it has, and is asked for nothing more.
+// Whoever drains keeps what it has, and is asked for nothing more. Who is decommissioned comes
+// last, so that its copies move to others.
 void cluster_book::rank() {
   std::erase_if(absent_, [this](const auto& each) {
     const auto* row = find(each.first);
     return row != nullptr && may_hold_copies(*row);
   });
   std::vector<candidate> silos;
+  std::vector<std::string> last;
   for (const auto& [name, row] : silos_) {
-    if (may_hold_copies(row)) {
+    if (may_hold_copies(row) && row.is_decommissioned) {
+      last.push_back(name);
+    } else if (may_hold_copies(row)) {
       silos.push_back({name, row.zone});
     }
   }
+  const auto ranked = [&last](partition_id partition, const std::vector<candidate>& all) {
+    auto names = ranked_for(partition, all);
+    names.insert(names.end(), last.begin(), last.end());
+    return names;
+  };
   auto holders = silos;
   bool counts_zones = true;  // for both alike
   for (const auto& [name, absent] : absent_) {
@@ -445,12 +454,12 @@ void cluster_book::rank() {
                : find(name)->state == silo_state::active && (!is_active || is_ready(name));
   };
   for (auto& each : partitions_) {
-    each.ranked = ranked_for(each.record.partition, silos);
+    each.ranked = ranked(each.record.partition, silos);
     each.holders = each.ranked;
     if (std::any_of(each.missing.begin(), each.missing.end(), is_unknown)) {
       each.holders.clear();  // whose place it is cannot be told
     } else if (holders.size() > silos.size()) {
-      each.holders = ranked_for(each.record.partition, holders);
+      each.holders = ranked(each.record.partition, holders);
     }
     each.leaders.clear();
     std::copy_if(each.ranked.begin(), each.ranked.end(), std::back_inserter(each.leaders),
@@ -459,10 +468,16 @@ void cluster_book::rank() {
   }
 }
 
+// Who hands over leaves the set. If it is decommissioned it comes back for as long as the set is
+// not full without it.
 void cluster_book::place(cluster_effects& effects) {
+  const auto* self = find(settings_.silo);
+  const bool goes = self != nullptr && self->is_decommissioned;
   for (auto& each : partitions_) {
-    const bool wanted = settings_.has_state && should_have_copy(settings_.silo, placed(each),
-                                                                settings_.copies, each.record);
+    const bool is_kept = goes && each.is_here && each.record.in_sync.size() < settings_.copies;
+    const bool wanted =
+        settings_.has_state &&
+        (is_kept || should_have_copy(settings_.silo, placed(each), settings_.copies, each.record));
     if (std::exchange(each.is_here, wanted) != wanted) {
       effects.placed_copies.push_back({each.record.partition, wanted});
     }
@@ -563,6 +578,7 @@ bool cluster_book::may_hand_over(const entry& one, steady_time now) const {
     case presence::active:
       return members_without_self(one) >= one.record.in_sync_min;
     case presence::draining:
+    case presence::decommissioned:
       return true;
     case presence::leaving:
       break;

@@ -80,8 +80,9 @@ struct cluster_counts {
 /// How a silo takes part.
 enum class presence : std::uint8_t {
   active,
-  draining,  ///< It leads only what no other could, for as long as its operator wants it so.
-  leaving,   ///< It hands over everything, since it stops.
+  draining,        ///< It leads only what no other could, for as long as its operator wants it so.
+  decommissioned,  ///< The same; and its copies move to others, since it is to go for good.
+  leaving,         ///< It hands over everything, since it stops.
 };
 
 /// Threading: one thread at a time. Time: `now` must not go backwards.
@@ -163,7 +164,7 @@ private:
   // and fro.
   struct absence {
     std::optional<std::string> zone;  // nothing: not known
-    bool is_awaited = false;          // it died, and may be back with its copies
+    bool is_awaited = false;          // it may be back with its copies
     steady_time until;
   };
   // Partitions whose sets have changed in the same way, by what is said of them.

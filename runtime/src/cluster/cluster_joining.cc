@@ -307,6 +307,7 @@ void cluster_node::drain(duration grace) {
   std::unique_lock nobody_operates{operating_};
   auto draining = own_;
   draining.state = silo_state::draining;
+  draining.is_decommissioned = asked_ == presence::decommissioned;
   static_cast<void>(store_->update(draining, std::min(deadline, time_.steady() + leave_patience)));
   std::unique_lock lock{mutex_};
   book_->take_part(presence::leaving, begun + (deadline - begun) / 2);

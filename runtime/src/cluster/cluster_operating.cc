@@ -42,7 +42,7 @@ void cluster_node::note_disk(const std::optional<error>& refusal) {
   if (!operates || refusal.has_value() == is_full_) {
     return;
   }
-  const auto how = refusal ? presence::draining : asked_;
+  const auto how = refusal && asked_ == presence::active ? presence::draining : asked_;
   const auto why = refusal ? refusal->text() : "there is room on the disk again";
   if (become(how, why)) {
     is_full_ = refusal.has_value();
@@ -66,6 +66,7 @@ result<void> cluster_node::become(presence how, const std::string& why) {
   }
   auto row = own_;
   row.state = how == presence::active ? silo_state::active : silo_state::draining;
+  row.is_decommissioned = how == presence::decommissioned;
   if (auto told = store_->update(row, deadline); !told) {
     return told;
   }
@@ -73,7 +74,9 @@ result<void> cluster_node::become(presence how, const std::string& why) {
   book_->take_part(how);
   is_hinted_ = true;
   changed_.notify_all();
-  home_.log(std::string{how == presence::active ? "takes part again" : "drains"} +
+  home_.log(std::string{how == presence::active     ? "takes part again"
+                        : how == presence::draining ? "drains"
+                                                    : "drains for good"} +
             " silo=" + own_.name + " why=" + why);
   return {};
 }

@@ -128,6 +128,7 @@ std::string encode(const silo_row& row, std::uint32_t protocol) {
     process.setPid(row.process.pid);
     process.setStartTicks(row.process.start_ticks);
     into.setZone(row.zone.c_str());
+    into.setDecommissioned(row.is_decommissioned);
     auto types = into.initTypes(size_of(row.types.size()));
     for (unsigned each = 0; each < types.size(); ++each) {
       types.set(each, row.types[each].c_str());
@@ -182,6 +183,7 @@ result<silo_row> decode_silo(std::string_view name, std::string_view bytes, std:
           row.labels.emplace(text_of(label.getKey()), text_of(label.getValue()));
         }
         row.state = state;
+        row.is_decommissioned = from.getDecommissioned();
         const auto process = from.getProcess();
         row.process = {text_of(process.getBootId()), process.getPidNamespace(), process.getPid(),
                        process.getStartTicks()};

@@ -49,6 +49,7 @@ struct silo_row {
   std::string zone;                           ///< Empty: none is named.
   std::map<std::string, std::string> labels;  ///< Of `silo_options`: without a value each.
   silo_state state = silo_state::joining;
+  bool is_decommissioned = false;  ///< It drains to go for good.
   process_identity process;
   std::vector<std::string> types;  ///< Of the actors that it hosts, sorted.
   friend bool operator==(const silo_row&, const silo_row&) = default;

@@ -357,9 +357,11 @@ silo_stats silo::stats() const {
 runtime::cluster_view silo::cluster_view() const {
   return parts_->seen_cluster();
 }
-result<void> silo::drain() {
+result<void> silo::drain(drain_purpose purpose) {
   const auto node = parts_->in_cluster();
-  return node ? (*node)->take_part(presence::draining) : node.error();
+  return node ? (*node)->take_part(purpose == drain_purpose::decommission ? presence::decommissioned
+                                                                          : presence::draining)
+              : node.error();
 }
 result<void> silo::end_drain() {
   const auto node = parts_->in_cluster();

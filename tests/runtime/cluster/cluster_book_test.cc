@@ -29,6 +29,12 @@ silo_row row(const std::string& name, std::uint64_t incarnation = 1,
   return made;
 }
 
+silo_row decommissioned(const std::string& name, std::uint64_t incarnation = 1) {
+  auto made = row(name, incarnation, silo_state::draining);
+  made.is_decommissioned = true;
+  return made;
+}
+
 // Led by the first of `silos`, which are all in the set.
 stored_partition record(std::uint16_t partition, std::uint64_t version, std::uint64_t epoch,
                         const std::vector<std::string>& silos,
@@ -802,9 +808,25 @@ TEST_CASE("the copies of a silo that died are made elsewhere once it has been aw
       CHECK(is_here(effects) == true);
     }
   }
-  SUBCASE("it has left") {
+  SUBCASE("it has stopped in good order") {
     read({row("a", 1), row("b", 2, silo_state::draining), row("c", 1)});
-    CHECK(is_here(read({row("a", 1), row("c", 1)}, {alone})) == true);
+    CHECK_FALSE(is_here(read({row("a", 1), row("c", 1)}, {alone})));
+    SUBCASE("and is back") {
+      read({row("a", 1), row("b", 3), row("c", 1)}, {}, start + 4min);
+      book.tick(start + 6min, effects);
+      CHECK_FALSE(is_here(effects));
+    }
+    SUBCASE("and stays away") {
+      book.tick(start + 5min - 1ns, effects);
+      CHECK_FALSE(is_here(effects));
+      book.tick(start + 5min, effects);
+      CHECK(is_here(effects) == true);
+    }
+  }
+  SUBCASE("it is to go for good, and has died before it had a successor") {
+    const auto going = decommissioned("b", 2);
+    CHECK(is_here(read({row("a", 1), going, row("c", 1)})) == true);
+    CHECK_FALSE(is_here(read({row("a", 1), row("c", 1)}, {alone})));  // it stays so
   }
   SUBCASE("nothing can be written without") {
     auto refused = alone;
@@ -837,6 +859,50 @@ TEST_CASE("who stops is followed by a copy in the place of a silo that is awaite
   three.in_sync_min = 2;
   read({row("a"), draining, row("d")}, {three});
   CHECK(own.has_drained());
+}
+
+// Goal: who goes for good has no copies any more before it stops. Method: of a, b and c, which are
+// ranked so, a leads, and b, which has the other copy, is to go.
+TEST_CASE("the copies of a silo that is to go for good move to others, if there are enough") {
+  const auto wanted = ranked_as({"a", "b", "c"});
+  const std::vector<silo_row> going{row("a"), decommissioned("b"), row("c")};
+  auto book = book_of("a");
+  reader read{book};
+  cluster_effects told;
+  const auto moved = [&](steady_time now) {
+    cluster_effects ticked;
+    book.tick(now, ticked);
+    return ticked.moves;
+  };
+  read({row("a"), row("b"), row("c")}, {record(wanted, 1, 1, {"a", "b"})});
+  book.leads(partition_id{wanted}, 1, start, told);
+  SUBCASE("another one takes its place") {
+    read(going);
+    CHECK(moved(start + 1s).empty());
+    const auto moves = moved(start + 6s);
+    REQUIRE(moves.size() == 1);
+    CHECK(moves[0].partition == partition_id{wanted});
+    CHECK(moves[0].to == "b");
+    auto next = book_of("c");
+    reader read_next{next};
+    CHECK(placed_here(read_next(going, {record(wanted, 1, 1, {"a", "b"})}), wanted) == true);
+    auto own = book_of("b");
+    reader read_own{own};
+    CHECK(placed_here(read_own(going, {record(wanted, 1, 1, {"a", "b"})}), wanted) == true);
+    CHECK_FALSE(placed_here(read_own(going, {record(wanted, 2, 2, {"a"})}), wanted));  // it led
+    CHECK(placed_here(read_own(going, {record(wanted, 3, 2, {"a", "c"})}), wanted) == false);
+  }
+  SUBCASE("there are as many silos as copies") {
+    read({row("a"), decommissioned("b")});
+    CHECK(moved(start + 5min).empty());
+    CHECK(moved(start + 5min + 6s).empty());  // nor is c awaited any more
+  }
+  SUBCASE("it is undone") {
+    read(going);
+    CHECK(moved(start + 1s).empty());
+    read({row("a"), row("b"), row("c")});
+    CHECK(moved(start + 6s).empty());
+  }
 }
 
 // Method: of a, b, c and d, which are ranked so, a and d have the two copies; b died.

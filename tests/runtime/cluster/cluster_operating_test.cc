@@ -177,6 +177,39 @@ TEST_CASE("copies move to a silo that joins a cluster which has enough of them")
   CHECK(total(*a) == sum);
 }
 
+// Goal: no partition lacks a copy for a silo that goes for good.
+TEST_CASE("a silo that is decommissioned has no copies left when it stops") {
+  silos all;
+  const auto with_two = [](silo_options& options) { options.cluster->copies = 2; };
+  auto a = all.start("a", with_two);
+  auto b = all.start("b", with_two);
+  auto c = all.start("c", with_two);
+  add(*a);
+  settle(all, *a, 2);
+  const auto sum = total(*a);
+  const auto has_copies = [&](const silo& seen_by) {
+    const auto seen = seen_by.cluster_view();
+    return std::any_of(seen.silos.begin(), seen.silos.end(), [](const auto& each) {
+      return each.name == "c" && each.partitions_total > 0;
+    });
+  };
+  all.until("c has its share", [&] { return total(*c) == sum && is_balanced(*a, 2); });
+  REQUIRE(c->drain(drain_purpose::decommission));
+  const auto is_whole = [&] {
+    const auto seen = a->cluster_view();
+    return std::all_of(seen.partitions.begin(), seen.partitions.end(),
+                       [](const auto& each) { return each.in_sync.size() == 2; });
+  };
+  all.until("its copies are elsewhere",
+            [&] { return total(*a) == sum && !has_copies(*a) && is_whole(); });
+  c->stop();
+  CHECK(is_whole());
+  CHECK(total(*a) == sum);
+  c.reset();
+  c = all.start("c", with_two);  // its next start ends it
+  all.until("c has its share again", [&] { return total(*c) == sum && is_balanced(*a, 2); });
+}
+
 // Goal: who stops all silos at once waits for no copy that is gone, nor for a deadline.
 TEST_CASE("silos that all stop at once do so soon, and lose nothing") {
   silos all;

@@ -33,6 +33,7 @@ silo_row some_silo() {
   row.roles = {true, false, true};
   row.labels = {{"disk", "nvme"}, {"zone", "1"}};
   row.state = silo_state::draining;
+  row.is_decommissioned = true;
   row.process = {"boot", 4026531836, 17, 123456789012};
   row.types = {"counter", "ferry"};
   return row;

@@ -33,6 +33,12 @@ enum class silo_state : std::uint8_t {
 /// `joining`, `active` or `draining`.
 [[nodiscard]] std::string_view to_string(silo_state state) noexcept;
 
+/// What a silo is drained for.
+enum class drain_purpose : std::uint8_t {
+  pause,         ///< It keeps its copies, and if it is stopped, it is expected back with them.
+  decommission,  ///< It is to go for good: its copies move to others, and nobody waits for it.
+};
+
 /// What a silo does.
 struct silo_roles {
   bool state = false;    ///< Has copies of partitions, and leads some.
@@ -92,9 +98,9 @@ struct cluster_options {
   duration join_within = std::chrono::seconds{20};
   /// A silo that has had a copy for so long gets the partitions that it is preferred for.
   duration balance_after = std::chrono::seconds{5};
-  /// How long a silo that died may be away before copies are made on others instead; at once where
-  /// writes are refused for want of them. One that has left is not waited for. The same in all
-  /// silos.
+  /// How long a silo that died or stopped may be away before copies are made on others instead; at
+  /// once where writes are refused for want of them. One that was decommissioned is not waited for.
+  /// The same in all silos.
   duration replace_after = std::chrono::minutes{5};
 
   /// The others have taken this silo out: it has stopped serving, and never will again. Called

@@ -241,9 +241,10 @@ public:
   // those named: `failed_precondition` for a silo that is in no cluster, those of the store.
 
   /// Hands over what it leads, and from then on leads only what no other silo could, until
-  /// `end_drain` or its next start. It stays in, and keeps its copies. Returns when the others know
-  /// of it; `cluster_view` tells when it is done.
-  [[nodiscard]] result<void> drain();
+  /// `end_drain` or its next start. It stays in, and keeps its copies; with
+  /// `drain_purpose::decommission` they move to other silos, where there are more than copies.
+  /// Returns when the others know of it; `cluster_view` tells when it is done.
+  [[nodiscard]] result<void> drain(drain_purpose purpose = drain_purpose::pause);
   /// Takes part again; one whose disk is full, once there is room. No effect if it does not drain.
   [[nodiscard]] result<void> end_drain();
 
