@@ -30,12 +30,13 @@ public:
   std::filesystem::path path;
 };
 
-/// A file system of 32 MiB; needs the right to mount one.
+/// A file system of so many MiB; needs the right to mount one.
 class small_disk {
 public:
-  explicit small_disk(std::filesystem::path path) : path_(std::move(path)) {
+  explicit small_disk(std::filesystem::path path, unsigned mib = 32) : path_(std::move(path)) {
     std::filesystem::create_directory(path_);
-    mounted_ = ::mount("tmpfs", path_.c_str(), "tmpfs", 0, "size=32m") == 0;
+    const auto size = "size=" + std::to_string(mib) + "m";
+    mounted_ = ::mount("tmpfs", path_.c_str(), "tmpfs", 0, size.c_str()) == 0;
     if (!mounted_) {
       MESSAGE("skipped: mounting a small file system is not permitted here");
     }

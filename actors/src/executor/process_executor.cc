@@ -34,10 +34,8 @@ constexpr std::size_t tail_bytes = 4096;
 constexpr auto start_retry = std::chrono::milliseconds{100};
 constexpr unsigned start_tries_max = 300;
 
-// With less free the disk is full: what an attempt's records, outputs and first page of a log take.
-constexpr std::uint64_t start_room_bytes = std::uint64_t{4} << 20U;
-// Then attempts are given back, after the pool member has twice looked and told the pool, so that
-// they do not come again.
+// Where the disk is full attempts are given back, after the pool member has twice looked and told
+// the pool, so that they do not come again.
 constexpr runtime::duration give_back_after = std::chrono::seconds{2};
 
 // How often artifacts are asked for that cannot be reached, and for how long: a machine that is
@@ -72,6 +70,13 @@ process_executor_options with_slots(process_executor_options options) {
   return options;
 }
 
+std::uint64_t reserve_of(const process_executor_options& options) {
+  std::error_code unknown;
+  const auto whole = fs::space(options.data_directory, unknown).capacity;
+  return unknown ? options.disk_reserve_bytes
+                 : std::min(options.disk_reserve_bytes, whole / disk_reserve_part);
+}
+
 }  // namespace
 
 process_executor::process_executor(process_executor_options options, const runtime::clock& time,
@@ -103,13 +108,14 @@ result<std::unique_ptr<process_executor>> process_executor::open(process_executo
   process_options processes;
   processes.state_directory = options.data_directory / "executor";
   processes.tail_bytes_max = tail_bytes;
-  processes.disk_reserve_bytes = options.disk_reserve_bytes;
   processes.attempt_directory = options.data_directory / "attempts";
   processes.log_directory = options.data_directory / "logs";
   processes.warn = options.warn;
   if (auto made = make_directory(processes.state_directory); !made) {
     return std::move(made).error();
   }
+  options.disk_reserve_bytes = reserve_of(options);
+  processes.disk_reserve_bytes = options.disk_reserve_bytes;
   auto rooms = workspaces::open(options.data_directory / "workspaces");
   if (!rooms) {
     return std::move(rooms).error();
@@ -308,13 +314,13 @@ void process_executor::start_now(const attempt_message& message, past_tries befo
   }
 }
 
+// What starts with less is ended at its first output.
 std::string process_executor::refusal() const {
-  const auto full_below = std::min(options_.disk_reserve_bytes, start_room_bytes);
   std::error_code unknown;
   const auto free = fs::space(options_.data_directory, unknown).available;
-  return unknown || free >= full_below
+  return unknown || free >= options_.disk_reserve_bytes
              ? std::string{}
-             : "disk full: less than " + std::to_string(full_below >> 10U) + " KiB are free for " +
+             : "disk full: less than " + reserve_text() + " are free for " +
                    options_.data_directory.string() + "; make room there";
 }
 
@@ -566,9 +572,12 @@ void process_executor::stop() {
 
 // What only this machine knows of such an end.
 std::string process_executor::disk_full_text() const {
-  return "disk full: the output of the task was stopped, with less than " +
-         std::to_string(options_.disk_reserve_bytes >> 20U) + " MiB free for " +
-         options_.data_directory.string() + "; make room there, then retry the run";
+  return "disk full: the output of the task was stopped, with less than " + reserve_text() +
+         " free for " + options_.data_directory.string() + "; make room there, then retry the run";
+}
+
+std::string process_executor::reserve_text() const {
+  return std::to_string(options_.disk_reserve_bytes >> 20U) + " MiB";
 }
 
 }  // namespace millrace::actors

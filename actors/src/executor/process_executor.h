@@ -38,6 +38,7 @@ struct process_executor_options {
   /// `executor/`.
   std::filesystem::path data_directory;
   std::uint32_t slots = 0;  ///< 0: the number of processors, at least 2.
+  /// With less free nothing starts, and what writes output is ended; at most a part of the disk.
   std::uint64_t disk_reserve_bytes = disk_reserve_bytes_default;
   secret_places secrets = {};
   std::shared_ptr<runtime::span_sink> spans = {};   ///< Told of commands; null: nobody is.
@@ -123,6 +124,7 @@ private:
   void end_unstarted(const std::string& token, schemas::AttemptEnd end, std::string_view why);
 
   [[nodiscard]] std::string disk_full_text() const;
+  [[nodiscard]] std::string reserve_text() const;
 
   const process_executor_options options_;
   const runtime::clock& time_;

@@ -219,8 +219,9 @@ finding look_at_room(const struct statvfs& disk) {
   if (!has_files) {
     found.found += fmt::format(", and {} more files fit", disk.f_favail);
   }
-  // Nothing writes below the reserve, however small the disk is.
-  if (free < actors::disk_reserve_bytes_default || (counts_files && disk.f_favail == 0)) {
+  const auto reserve =
+      std::min(actors::disk_reserve_bytes_default, all / actors::disk_reserve_part);
+  if (free < reserve || (counts_files && disk.f_favail == 0)) {  // nothing writes then
     found.state = verdict::fail;
   } else if (free < std::min(room_wanted, all / 10) || !has_files) {
     found.state = verdict::warn;

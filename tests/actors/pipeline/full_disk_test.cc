@@ -62,15 +62,28 @@ TEST_CASE("the result of an attempt is kept, and said once, until a full disk ha
   here.eventually([&] { return !here.host->trouble() && warnings == 2; });
 }
 
+// Method: a tenth of the disk, 12 MiB, stays free. It is filled while the task waits to write.
 TEST_CASE("a task whose output would fill the disk is ended as errored") {
-  temporary_folder data;
-  node here{data.path, {.data_directory = {}, .disk_reserve_bytes = std::uint64_t{1} << 60U}};
-  const auto run = here.submit("name: full\ntasks: [{name: a, command: [\"yes\"]}]\n");
+  temporary_folder outside;
+  const small_disk disk{outside.path / "disk", 128};
+  if (!disk.mounted()) {
+    return;
+  }
+  node here{disk.path(), {.data_directory = {}}};
+  const auto signs = outside.path.string() + "/";
+  REQUIRE(::mkfifo((signs + "go").c_str(), 0600) == 0);
+  const auto run = here.submit("name: full\ntasks:\n  - name: a\n    run: |\n      touch " + signs +
+                               "ready\n      read go < " + signs +
+                               "go\n      while sleep 0.05; do echo more; done\n");
+  here.eventually([&] { return std::filesystem::exists(signs + "ready"); });
+  disk.fill(std::uintmax_t{10} << 20U);
+  std::fstream go{signs + "go"};  // both its ends
+  go << '\n' << std::flush;
   CHECK(here.wait(run) == RunState::FAILED);
   CHECK(here.task(run, "a").task().getState() == TaskState::ERRORED);
   const std::string reason = here.task(run, "a").task().getReason();
   CHECK(reason.starts_with("disk full: "));
-  CHECK(reason.find(data.path.string()) != std::string::npos);
+  CHECK(reason.find(disk.path().string()) != std::string::npos);
 }
 
 // Method: `silo/a`, which comes first, is granted the attempt before anybody has seen that its disk
@@ -121,14 +134,15 @@ TEST_CASE(
   CHECK(lab.task(waits, "t").attempts()[0].getExecutor() == "silo/a");
 }
 
-// Method: `silo/a` comes first, and would be granted what waits when it joins.
+// Method: `silo/a` comes first, and would be granted what waits when it joins. Of its disk a
+// tenth, 12 MiB, stays free.
 TEST_CASE("an executor that joins with a full disk says so, and is granted nothing") {
   temporary_folder outside;
-  const small_disk disk{outside.path / "disk"};
+  const small_disk disk{outside.path / "disk", 128};
   if (!disk.mounted()) {
     return;
   }
-  disk.fill(std::uintmax_t{2} << 20U);  // enough to open, too little for an attempt
+  disk.fill(std::uintmax_t{10} << 20U);  // enough to start an attempt, too little for its output
   testing::several_executors lab{{"a", "b"}, 1, {{"a", disk.path()}}};
   const auto run = lab.submit("name: p\ntasks: [{name: t, run: echo hello}]\n");
   CHECK(lab.wait(run) == RunState::SUCCEEDED);

@@ -22,9 +22,10 @@ TEST_CASE("a disk is well as long as tasks may write to it for a while") {
   CHECK(room_of(3'000, 100'000).state == verdict::ok);
   CHECK(room_of(2'000, 100'000).state == verdict::warn);
   CHECK(room_of(255, 100'000).state == verdict::fail);
-  // A tenth of a small disk will do, but not what tasks leave free of any.
+  // A tenth of a small disk will do, which tasks leave free of it.
   CHECK(room_of(500, 4'000).state == verdict::ok);
-  CHECK(room_of(250, 1'000).state == verdict::fail);
+  CHECK(room_of(101, 1'000).state == verdict::ok);
+  CHECK(room_of(99, 1'000).state == verdict::fail);
   const auto few = room_of(3'000, 100'000, 9'999);
   CHECK(few.state == verdict::warn);
   CHECK(few.found == "2.9 GiB of 97.7 GiB are free, and 9999 more files fit");

@@ -40,7 +40,7 @@ struct pipeline_host_options {
   std::optional<lease_timing> lease = {};
   /// Of the runs of each pipeline, where its definition says nothing else.
   run_retention retention = {};
-  /// Attempts that write output are ended when less is free on the disk.
+  /// When less is free on the disk no attempts are taken, and those that write output are ended.
   std::uint64_t disk_reserve_bytes = disk_reserve_bytes_default;
   /// Where the secrets of tasks are; what a task needs and is not there errors its attempts.
   secret_places secrets = {};

@@ -43,6 +43,8 @@ inline constexpr std::size_t attempt_token_bytes_max = 128;
 
 /// What attempts leave free on a disk: four measurements' worth of writing at 250 MB/s.
 inline constexpr std::uint64_t disk_reserve_bytes_default = std::uint64_t{256} << 20U;
+/// Of a small disk an executor's attempts leave this part.
+inline constexpr std::uint64_t disk_reserve_part = 10;
 
 /// What is kept of the output of one attempt.
 inline constexpr std::uint64_t log_bytes_default = std::uint64_t{64} << 20U;
