@@ -102,6 +102,8 @@ struct Wish {
   gang @6 :Gang;                   # That it is part of; absent: none.
   mostRanks @7 :UInt32;            # As `atMost`: those of the largest gang of its run, each of
                                    # which needs a slot there.
+  pool @8 :Text;                   # Whose executors it goes to; empty: `default`.
+  runPools @9 :List(Text);         # As `atMost`: the pools of its run's tasks, if they are several.
 }
 
 struct ArtifactWish {
@@ -676,7 +678,7 @@ struct TaskSpec {
   jitter @15 :Float64;       # The part of a delay that is left to chance, 0 to 1.
   giveUpWhenLost @16 :Bool;  # Ends as `lost` instead of starting again.
   priority @17 :UInt8;       # What older versions go by: that of `wish`, or 255.
-  pool @18 :Text;            # Its key.
+  pool @18 :Text;            # The key of the actor `pool`; which pool it goes to, `wish` says.
   outputs @19 :List(Text);   # What the command must write to $MILLRACE_OUTPUT, by name.
   detach @20 :Bool;          # What leaves the group of its command may outlive it.
   onExit @21 :List(UInt8);     # Tried again only after one of these exit codes; empty: after any.
@@ -789,10 +791,10 @@ interface Task $Actor.actor("task") $Actor.group("run") $Actor.affinity("/") {
   # From the run: it is wanted no more.
   describe @5 () -> (name :Text $Actor.json("id"), run :Text, state :TaskState, reason :Text,
                      command :List(Text), attempts :List(Attempt),
-                     artifacts :List(Artifact), cachedFrom :Text, cacheMiss :Text)
+                     artifacts :List(Artifact), cachedFrom :Text, cacheMiss :Text, pool :Text)
       $Actor.readOnly;
   # Itself and its attempts, the oldest first. `not_found` before its first `begin`. `cachedFrom`,
-  # `cacheMiss`: as of `TaskStored`.
+  # `cacheMiss`: as of `TaskStored`. `pool`: whose executors it goes to.
   forget @6 () -> () $Actor.internal;
   # From the run, which is being removed.
   attemptSpec @7 (number :UInt32) -> (attempt :AttemptSpec) $Actor.readOnly $Actor.internal;
@@ -839,6 +841,7 @@ struct PoolExecutor {
   refusal @5 :Text;        # Why, for a person; empty: an operator drains it.
   resources @6 :List(Amount);  # That it offers.
   host @7 :Text;           # Where other machines reach it; empty: an older one.
+  pools @8 :List(Text);    # That it belongs to, `*` for every one; empty: `default`.
 }
 
 struct PoolTicket {
@@ -928,18 +931,30 @@ struct PoolOffer {
   takesNothing @3 :Text;     # Why, for a person; empty: it does.
   resources @4 :List(Amount);
   free @5 :List(Amount);     # Of these, and of 0 too.
+  pools @6 :List(Text);      # That it belongs to, `*` for every one.
+}
+
+struct PoolUse {
+  # A pool: one that an executor belongs to, or that attempts wait for.
+  name @0 :Text $Actor.json("id");
+  executors @1 :UInt32;      # That belong to it and are there.
+  slots @2 :UInt32;          # Of these; those of one that belongs to several count in each.
+  taken @3 :UInt32;          # Of the slots, by attempts of any pool.
+  waiting @4 :UInt32;        # Attempts that go to it and have none.
 }
 
 interface Pool $Actor.actor("pool") {
-  # Key: the labels its executors share; "default" so far.
+  # Key: "default"; one keeps what waits for all pools, since what projects may have, locks and
+  # pauses hold over all of them.
   join @0 (executor :Text, incarnation :UInt64, slots :UInt32, lineage :UInt64, formerly :Text,
-           draining :Bool, refusal :Text, resources :List(Amount), host :Text)
+           draining :Bool, refusal :Text, resources :List(Amount), host :Text,
+           pools :List(Text))
       -> (sameLineage :Bool) $Actor.internal;
   # From an executor, at its start. A newer incarnation ends everything granted to an older one as
   # lost; but if the attempt table has come down from the older one, the executor has reported
   # whatever had started, and the rest waits again, as the same attempts. `formerly`: the name of
   # that older life, which is another one's no more; empty: the same. `draining`, `refusal`,
-  # `resources`, `host`: as of `PoolExecutor`.
+  # `resources`, `host`, `pools`: as of `PoolExecutor`.
   enqueue @1 (task :Text, attempt :UInt32, priority :UInt8, shared :Bool, wish :Wish,
               inPlaceOf :UInt32)
       -> () $Actor.internal;
@@ -949,7 +964,7 @@ interface Pool $Actor.actor("pool") {
   # From a task: the attempt has ended. From an executor: the task wants it no more.
   status @3 () -> (slots :UInt32, running :UInt32, waiting :UInt32, executors :List(Text),
                    waitingReason :Text, projects :List(PoolShare), offers :List(PoolOffer),
-                   preempting :UInt32)
+                   preempting :UInt32, pools :List(PoolUse))
       $Actor.readOnly;
   # Slots of all executors, tickets with and without one. waitingReason: why those that wait do, for
   # a person; empty when none does. `projects`: those that want or have used something lately.

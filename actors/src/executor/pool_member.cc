@@ -71,7 +71,7 @@ void pool_member::join_again(unsigned tries) {
 }
 
 result<void> pool_member::try_join(bad_report bad) {
-  const auto pool = ref<schemas::Pool>(std::string{default_pool});
+  const auto pool = ref<schemas::Pool>(std::string{pool_key});
   for (const auto& name : {name_.formerly(), id_}) {
     if (auto left = home_.call(pool.leave(name)); !left) {
       return left;
@@ -100,6 +100,7 @@ result<void> pool_member::try_join(bad_report bad) {
   offer.setRefusal(refusal.c_str());
   put_amounts(resources_, [&](unsigned size) { return offer.initResources(size); });
   offer.setHost(host_.c_str());
+  put_names(pools_, [&](unsigned size) { return offer.initPools(size); });
   const auto answer = home_.call(pool.join(std::move(params)));
   if (!answer) {
     return answer.error();
@@ -172,9 +173,7 @@ void pool_member::renew(std::uint64_t incarnation) {
   jobs_.post([this, incarnation] { renew(incarnation); }, timing_->renewed_every);
   const auto sent = home_.time().steady();
   home_.call_then<schemas::pool_interface::renew_results>(
-      ref<schemas::Pool>(std::string{default_pool})
-          .renew(id_, incarnation)
-          .timeout(timing_->length),
+      ref<schemas::Pool>(std::string{pool_key}).renew(id_, incarnation).timeout(timing_->length),
       [this, incarnation, sent](auto answer) {
         if (!answer) {
           return;
@@ -209,7 +208,7 @@ void pool_member::lose_lease(std::string_view why) {
   attempts_.fence();
   reports_.warn("the executor ends what it runs and joins anew executor=" + id_ +
                 " why=" + std::string{why});
-  home_.tell(ref<schemas::Pool>(std::string{default_pool}).leave(id_));
+  home_.tell(ref<schemas::Pool>(std::string{pool_key}).leave(id_));
   join_when_all_is_told();
 }
 
@@ -232,7 +231,7 @@ void pool_member::drain(bool drains) {
 }
 
 void pool_member::tell_drain() {
-  const auto pool = ref<schemas::Pool>(std::string{default_pool});
+  const auto pool = ref<schemas::Pool>(std::string{pool_key});
   home_.call_then<void>(pool.drain(id_, !takes_nothing(), told_refusal()),
                         [this, drained = drains_, refusal = refusal_](result<void> done) {
                           if (!done && !is_final(done.error())) {
@@ -286,7 +285,7 @@ void pool_member::tell_storage() {
   }
   tells_storage_ = true;
   home_.call_then<void>(
-      ref<schemas::Pool>(std::string{default_pool}).storage(std::move(params)),
+      ref<schemas::Pool>(std::string{pool_key}).storage(std::move(params)),
       [this, held = std::move(*held), life = attempts_.incarnation()](result<void> stored) {
         jobs_.post([this, held, life, is_stored = stored.has_value()] {
           tells_storage_ = false;
@@ -438,7 +437,7 @@ bool pool_member::is_at(std::string_view token, attempt_stage stage) const {
 // The task wants it no more, and may have been told to end before the pool knew of it.
 void pool_member::give_back(const granted_attempt& attempt) {
   home_.call_then<void>(
-      ref<schemas::Pool>(std::string{default_pool}).release(attempt.task, attempt.number),
+      ref<schemas::Pool>(std::string{pool_key}).release(attempt.task, attempt.number),
       [this, attempt](result<void> released) {
         if (!released && !is_final(released.error())) {
           jobs_.post([this, attempt] { give_back(attempt); }, report_retry);

@@ -23,6 +23,7 @@
 #include "executor/worker.h"
 #include "millrace/actors/executor.h"
 #include "millrace/actors/executor_lease.h"
+#include "millrace/actors/pools.h"
 #include "millrace/actors/resources.h"
 #include "millrace/runtime/silo.h"
 
@@ -31,16 +32,18 @@ namespace millrace::actors {
 /// Threading: `join` from one thread, before the worker runs; the rest from any.
 class pool_member final : public attempt_runner, public attempt_listener {
 public:
-  /// `id` names the executor in its pool, `resources` are what it offers there, and `host` is where
-  /// other machines reach it. Without `timing` it needs no lease. `keep_slot` is told of each rank
-  /// of a gang that the executor has taken. Requires: everything outlives the member.
+  /// `id` names the executor in its pools, which are `pools`, `resources` are what it offers there,
+  /// and `host` is where other machines reach it. Without `timing` it needs no lease. `keep_slot`
+  /// is told of each rank of a gang that the executor has taken. Requires: everything outlives the
+  /// member.
   pool_member(std::string id, std::optional<lease_timing> timing, resource_amounts resources,
-              std::string host, executor_name& name, executor& attempts,
+              pool_names pools, std::string host, executor_name& name, executor& attempts,
               std::function<void(std::string_view)> keep_slot, report_delivery& reports,
               worker& jobs, runtime::silo& home)
       : id_(std::move(id)),
         timing_(timing),
         resources_(std::move(resources)),
+        pools_(std::move(pools)),
         host_(std::move(host)),
         name_(name),
         attempts_(attempts),
@@ -116,6 +119,7 @@ private:
   const std::string id_;
   const std::optional<lease_timing> timing_;
   const resource_amounts resources_;
+  const pool_names pools_;
   const std::string host_;
   executor_name& name_;
   executor& attempts_;

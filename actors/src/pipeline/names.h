@@ -13,8 +13,8 @@
 
 namespace millrace::actors {
 
-/// The only pool so far.
-inline constexpr std::string_view default_pool = "default";
+/// The key of the actor `pool`: one keeps the queue of all pools.
+inline constexpr std::string_view pool_key = "default";
 
 /// How long what has ended stays in memory after its last use: it is asked for most just after its
 /// end, and loading it again costs what its tasks cost.

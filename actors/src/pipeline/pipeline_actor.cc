@@ -248,7 +248,7 @@ async<std::optional<error>> pipeline_actor::refusal_by_quota() {
     co_return std::nullopt;
   }
   const auto queued =
-      co_await as_result(ref<schemas::Pool>(std::string{default_pool}).queued_runs(project()));
+      co_await as_result(ref<schemas::Pool>(std::string{pool_key}).queued_runs(project()));
   if (!queued) {
     co_return queued.error();
   }

@@ -34,31 +34,30 @@ namespace {
 constexpr runtime::duration blob_within = std::chrono::seconds{5};
 
 blob_sources blobs_by(runtime::silo& home) {
-  return {
-      [&home](const std::string& executor, const std::string& run, const std::string& digest,
-              std::uint64_t offset) -> result<blob_piece> {
-        const auto told = home.call(runtime::ref<schemas::Executor>(executor)
-                                        .blob(run, digest, offset)
-                                        .timeout(blob_within));
-        if (!told) {
-          return told.error();
-        }
-        const auto bytes = told->bytes();
-        return blob_piece{{reinterpret_cast<const char*>(bytes.begin()), bytes.size()},
-                          told->size()};
-      },
-      [&home] {
-        std::vector<std::string> names;
-        const auto told = home.call(
-            runtime::ref<schemas::Pool>(std::string{default_pool}).status().timeout(blob_within));
-        if (told) {
-          names.reserve(told->executors().size());
-          for (auto each : told->executors()) {
-            names.push_back(text_of(each));
-          }
-        }
-        return names;
-      }};
+  return {[&home](const std::string& executor, const std::string& run, const std::string& digest,
+                  std::uint64_t offset) -> result<blob_piece> {
+            const auto told = home.call(runtime::ref<schemas::Executor>(executor)
+                                            .blob(run, digest, offset)
+                                            .timeout(blob_within));
+            if (!told) {
+              return told.error();
+            }
+            const auto bytes = told->bytes();
+            return blob_piece{{reinterpret_cast<const char*>(bytes.begin()), bytes.size()},
+                              told->size()};
+          },
+          [&home] {
+            std::vector<std::string> names;
+            const auto told = home.call(
+                runtime::ref<schemas::Pool>(std::string{pool_key}).status().timeout(blob_within));
+            if (told) {
+              names.reserve(told->executors().size());
+              for (auto each : told->executors()) {
+                names.push_back(text_of(each));
+              }
+            }
+            return names;
+          }};
 }
 
 }  // namespace
@@ -98,8 +97,9 @@ public:
     }
     executor_ = *std::move(opened);
     member_.emplace(
-        id, options_.lease, offered_resources(options_.resources), options_.host, name_, *executor_,
-        [this](std::string_view token) { executor_->keep_slot(token); }, reports_, jobs_, home_);
+        id, options_.lease, offered_resources(options_.resources), options_.pools, options_.host,
+        name_, *executor_, [this](std::string_view token) { executor_->keep_slot(token); },
+        reports_, jobs_, home_);
     home_.add<access_actor>();
     home_.add<audit_actor>();
     home_.add<cache_actor>();

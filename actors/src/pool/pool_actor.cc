@@ -27,6 +27,8 @@ std::uint64_t number_of(std::string_view row) {
 }
 
 constexpr unsigned reasons_at_once = 1'000;
+// Of which a status tells: those that tasks wait for are whatever definitions say.
+constexpr std::size_t pools_at_once = 1'000;
 
 pool_ticket ticket_of(std::uint64_t number, schemas::PoolTicket::Reader row) {
   const auto since = [](std::int64_t at) { return runtime::wall_time{runtime::duration{at}}; };
@@ -98,7 +100,8 @@ async<> pool_actor::on_activate() {
   restore_tickets();
   executors_.for_each([this](std::string_view executor, schemas::PoolExecutor::Reader record) {
     queue_.restore_executor(executor, record.getIncarnation(), record.getSlots(),
-                            amounts_of(record.getResources()), text_of(record.getHost()));
+                            amounts_of(record.getResources()), text_of(record.getHost()),
+                            pools_of(record.getPools()));
     queue_.drain(executor, record.getDraining(), text_of(record.getRefusal()));
     if (!record.getLost()) {
       hear(executor);  // an earlier activation may just have
@@ -184,14 +187,16 @@ async<pool_actor::join_results> pool_actor::join(join_params params) {
       leases_->forget(before);
     }
   }
-  take_over(queue_.join(executor, params.incarnation(), params.slots(),
-                        amounts_of(params.resources()), now(), params.host()),
-            same_lineage);
+  take_over(
+      queue_.join(executor, params.incarnation(), params.slots(), amounts_of(params.resources()),
+                  now(), params.host(), pools_of(params.read().getPools())),
+      same_lineage);
   auto joined = executors_.edit(executor);
   joined.setIncarnation(params.incarnation());
   joined.setSlots(params.slots());
   joined.setLineage(params.lineage());
   joined.setResources(params.resources());
+  joined.setPools(params.read().getPools());
   joined.setHost(std::string{params.host()}.c_str());
   joined.setLost(false);
   set_drain(executor, params.draining(), params.refusal());
@@ -513,6 +518,7 @@ async<pool_actor::status_results> pool_actor::status() {
   made.setPreempting(static_cast<std::uint32_t>(queue_.preempting()));
   put_shares(made);
   put_offers(made);
+  put_pools(made);
   co_return results;
 }
 
@@ -531,6 +537,20 @@ void pool_actor::put_offers(schemas::Pool::StatusResults::Builder into) const {
       free[name] = left_of(each.offered, each.taken, name);
     }
     put_amounts(free, [&](unsigned size) { return list[at].initFree(size); });
+    put_names(each.pools, [&](unsigned size) { return list[at].initPools(size); });
+  }
+}
+
+void pool_actor::put_pools(schemas::Pool::StatusResults::Builder into) const {
+  const auto pools = queue_.pools();
+  auto list = into.initPools(static_cast<unsigned>(std::min(pools.size(), pools_at_once)));
+  for (unsigned at = 0; at < list.size(); ++at) {
+    const auto& each = pools[at];
+    list[at].setName(each.pool.c_str());
+    list[at].setExecutors(each.executors);
+    list[at].setSlots(each.slots);
+    list[at].setTaken(each.taken);
+    list[at].setWaiting(static_cast<std::uint32_t>(each.waiting));
   }
 }
 

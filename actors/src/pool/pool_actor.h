@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The actor `pool`: which attempts have a slot of which executor, and which wait.
+// The actor `pool`: which attempts have a slot of which executor, and which wait; one for all
+// pools.
 //
 // The decisions are `pool_queue`'s and `lease_table`'s; this keeps a row for every ticket and tells
 // the executors what they are granted: with the commit of the grant, and in the order of its
@@ -51,6 +52,7 @@ private:
   void save_storage(std::string_view executor, const pool_queue::storage_by_project& was);
   void put_shares(schemas::Pool::StatusResults::Builder into) const;
   void put_offers(schemas::Pool::StatusResults::Builder into) const;
+  void put_pools(schemas::Pool::StatusResults::Builder into) const;
   void take_back(std::string_view task, std::uint32_t attempt);
   void end(const std::vector<pool_ticket>& tickets, schemas::AttemptEnd end,
            const std::string& why = {});

@@ -119,29 +119,44 @@ pool_queue::verdict pool_queue::look_gang(choice& made, runtime::wall_time now, 
   made.spread.clear();
   if (now - first.queued_at >= patience && gang_could_go(shape)) {
     quota_kept_for_.try_emplace(shape.project, first.number);
-    if (where == search::all && !keeps_for_gang_) {
-      gang_kept_for_ = first.number;
-      keeps_for_gang_ = true;
+    if (where == search::all && keep_for_gangs_.insert(shape.pool).second) {
+      gangs_kept_for_.insert_or_assign(shape.pool, first.number);
       keep_for_gang(shape, std::move(rooms));
     }
   }
   return verdict::passed;
 }
 
-// The one that places are kept for, while it waits and could go. It comes before all of its
-// priority: by shares alone, what its own project is granted elsewhere would put it behind others
-// for ever.
-std::optional<pool_queue::shape_at> pool_queue::kept_gang() {
-  const auto ticket = tickets_.find(gang_kept_for_);
-  if (ticket != tickets_.end() && ticket->second.executor.empty() &&
-      gangs_.at(key_of(*ticket->second.wish.gang)).size() == ticket->second.wish.gang->ranks) {
-    const auto shape = shape_of(ticket->second);
-    if (const auto at = waiting_.find(shape); at && gang_could_go(shape)) {
-      return at;
+// Those that places are kept for, while they wait and could go, the oldest first. They come before
+// all of their priority: by shares alone, what their own projects are granted elsewhere would put
+// them behind others for ever.
+std::vector<pool_queue::shape_at> pool_queue::kept_gangs() {
+  std::map<std::uint64_t, shape_at> kept;
+  std::erase_if(gangs_kept_for_, [&](const auto& each) {
+    const auto ticket = tickets_.find(each.second);
+    if (ticket == tickets_.end() || !ticket->second.executor.empty() ||
+        gangs_.at(key_of(*ticket->second.wish.gang)).size() != ticket->second.wish.gang->ranks) {
+      return true;
     }
+    const auto shape = shape_of(ticket->second);
+    const auto at = waiting_.find(shape);
+    if (!at || !gang_could_go(shape)) {
+      return true;
+    }
+    kept.emplace(each.second, *at);
+    return false;
+  });
+  std::vector<shape_at> in_order;
+  in_order.reserve(kept.size());
+  for (const auto& [number, at] : kept) {
+    in_order.push_back(at);
   }
-  gang_kept_for_ = 0;
-  return std::nullopt;
+  return in_order;
+}
+
+bool pool_queue::has_places_kept(const pool_ticket& first) const {
+  const auto kept = gangs_kept_for_.find(first.wish.pool);
+  return kept != gangs_kept_for_.end() && kept->second == first.number;
 }
 
 // The places that are free, and then, where the most is free, those that are still missing.
@@ -231,7 +246,7 @@ std::string pool_queue::reason_of_gang(const pool_ticket& ticket) const {
   if (const auto* lock = locks_.missing(first)) {
     return reason_of_lock(first, *lock);
   }
-  return text + reason_of_gang_places(shape, gang_kept_for_ == first.number);
+  return text + reason_of_gang_places(shape, has_places_kept(first));
 }
 
 // What there is for it, or ever will be. `is_kept`: that is kept for it.
@@ -242,7 +257,7 @@ std::string pool_queue::reason_of_gang_places(const ticket_shape& of, bool is_ke
   std::size_t unknown = 0;
   std::string_view largest;
   for (const auto& [name, one] : executors_) {
-    if (!of.executor.empty() && of.executor != name) {
+    if ((!of.executor.empty() && of.executor != name) || !belongs(one.pools, of.pool)) {
       continue;
     }
     away += one.slots == 0 ? 1 : 0;
@@ -277,11 +292,18 @@ std::string pool_queue::reason_of_gang_places(const ticket_shape& of, bool is_ke
 // Of one that lacks a slot though there is one: empty if that is not so.
 std::string pool_queue::reason_of_kept_slots(const pool_ticket& ticket,
                                              const ticket_shape& of) const {
-  const auto keeper = tickets_.find(gang_kept_for_);
-  const auto is_free = std::any_of(executors_.begin(), executors_.end(), [&](const auto& each) {
-    return could_go(of, each.first, each.second) && each.second.granted.size() < each.second.slots;
-  });
-  if (keeper == tickets_.end() || !is_free) {
+  auto keeper = tickets_.end();
+  for (const auto& [name, one] : executors_) {
+    if (!could_go(of, name, one) || one.granted.size() >= one.slots) {
+      continue;
+    }
+    for (const auto& [pool, number] : gangs_kept_for_) {
+      if (const auto at = tickets_.find(number); at != tickets_.end() && belongs(one.pools, pool)) {
+        keeper = at;
+      }
+    }
+  }
+  if (keeper == tickets_.end()) {
     return {};
   }
   const auto& wish = keeper->second.wish;

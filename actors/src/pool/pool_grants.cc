@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <tuple>
 
 #include "pipeline/names.h"
 #include "pool/pool_queue.h"
@@ -41,7 +42,7 @@ std::size_t pool_queue::granted_before(const offer& at, std::uint32_t priority) 
 }
 
 bool pool_queue::has_room(const offer& at, std::uint32_t priority, reach how) const {
-  if (at.drains) {
+  if (at.drains || at.full) {
     return false;
   }
   if (at.free_slots() > 0) {
@@ -54,20 +55,29 @@ bool pool_queue::has_room(const offer& at, std::uint32_t priority, reach how) co
 
 // Whether what was granted ahead comes after the priority and is next otherwise.
 bool pool_queue::is_behind(const offer& at, std::uint32_t priority) const {
-  return !at.drains && at.granted.size() > at.slots && granted_before(at, priority) < at.slots;
+  return !at.drains && !at.full && at.granted.size() > at.slots &&
+         granted_before(at, priority) < at.slots;
 }
 
-// Whether anything of the priority could be granted to anybody.
-bool pool_queue::has_any_room(std::uint32_t priority) const {
+// Whether anything of the priority could be granted to anybody of the pool.
+bool pool_queue::has_any_room(std::string_view pool, std::uint32_t priority) const {
   return std::any_of(executors_.begin(), executors_.end(), [&](const auto& each) {
-    return has_room(each.second, priority, reach::ahead) || is_behind(each.second, priority);
+    const auto& one = each.second;
+    return belongs(one.pools, pool) &&
+           (has_room(one, priority, reach::ahead) || is_behind(one, priority));
   });
+}
+
+bool pool_queue::serves(const offer& at, const ticket_shape& of) {
+  return belongs(at.pools, of.pool) &&
+         std::all_of(of.run_pools.begin(), of.run_pools.end(),
+                     [&](const auto& pool) { return belongs(at.pools, pool); });
 }
 
 // Whether tickets of the shape could ever be granted to the executor, as it is now.
 bool pool_queue::could_go(const ticket_shape& of, std::string_view executor,
                           const offer& to) const {
-  return of.hold == run_hold::none && to.slots > 0 && !to.drains &&
+  return of.hold == run_hold::none && to.slots > 0 && !to.drains && serves(to, of) &&
          (of.executor.empty() || of.executor == executor) && covers(to.offered, of.resources) &&
          covers(to.offered, of.at_most) && to.slots >= of.most_ranks;
 }
@@ -110,16 +120,18 @@ pool_queue::verdict pool_queue::look_plain(const ticket_shape& of, reach how,
   if (!of.executor.empty()) {
     const auto found = executors_.find(of.executor);
     to = &*found;
-    return has_room(to->second, of.priority, how) ? verdict::goes : verdict::passed;
+    return serves(to->second, of) && has_room(to->second, of.priority, how) ? verdict::goes
+                                                                            : verdict::passed;
   }
-  const auto offering = std::count_if(executors_.begin(), executors_.end(), [](const auto& each) {
-    return each.second.slots > 0 && !each.second.drains;
+  const auto offering = std::count_if(executors_.begin(), executors_.end(), [&](const auto& each) {
+    const auto& one = each.second;
+    return one.slots > 0 && !one.drains && belongs(one.pools, of.pool);
   });
   to = nullptr;
   auto somebody = false;
   for (auto& each : executors_) {
     const auto& [name, one] = each;
-    if (!of.takes_any() && !could_go(of, name, one)) {
+    if (of.takes_any() ? !belongs(one.pools, of.pool) : !could_go(of, name, one)) {
       continue;
     }
     somebody = true;
@@ -259,7 +271,7 @@ pool_queue::verdict pool_queue::look_at(choice& made, runtime::wall_time now, se
     return look_gang(made, now, where);
   }
   const auto is_plain = shape.resources.empty() && first.wish.locks.empty();
-  if (has_prey(shape.priority) && may_preempt(shape.priority, shape.project)) {
+  if (has_prey(shape.pool, shape.priority) && may_preempt(shape.priority, shape.project)) {
     if (where == search::all && is_plain) {
       to = look_plain(shape, reach::slots, to) == verdict::goes ? to : nullptr;
     } else if (where == search::all) {
@@ -283,93 +295,200 @@ pool_queue::verdict pool_queue::look_at(choice& made, runtime::wall_time now, se
   return found;
 }
 
-// Those that may be granted more, the one with the best claim first.
-std::vector<std::string> pool_queue::in_order(const waiting_lanes::projects& projects,
-                                              runtime::wall_time now) const {
-  std::vector<std::pair<double, waiting_lanes::projects::const_iterator>> ranked;
-  for (auto at = projects.begin(); at != projects.end(); ++at) {
-    const auto* share = shares_.find(at->first);
-    if (share->may_run()) {
-      ranked.emplace_back(projects.size() > 1 ? fair_share::rank(*share, now) : 0, at);
+// --- the order -----------------------------------------------------------------------------------
+
+// What something of the priority may still have in the pool, in this look; nothing: none can.
+std::optional<pool_queue::search> pool_queue::search_in(std::string_view pool,
+                                                        std::uint32_t priority) const {
+  if (has_any_room(pool, priority)) {
+    return search::all;
+  }
+  return has_prey(pool, priority) ? std::optional{search::made} : std::nullopt;
+}
+
+// Those of which something waits, and an executor takes something.
+std::vector<std::string> pool_queue::open_pools() const {
+  const auto& listed = waiting_.listed();
+  std::set<std::string_view> open;
+  for (const auto& [name, one] : executors_) {
+    if (one.slots == 0 || one.drains) {
+      continue;
+    }
+    if (one.pools.contains(every_pool)) {
+      open.clear();
+      for (const auto& [pool, levels] : listed) {
+        open.insert(pool);
+      }
+      break;
+    }
+    for (const auto& pool : one.pools) {
+      if (listed.contains(pool)) {
+        open.insert(pool);
+      }
     }
   }
-  std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) {
-    return a.first != b.first ? a.first < b.first
-                              : a.second->second.begin()->first < b.second->second.begin()->first;
-  });
+  return {open.begin(), open.end()};
+}
+
+// The highest one below, or of all, at which something of these pools waits.
+std::optional<std::uint32_t> pool_queue::next_priority(const std::vector<std::string>& pools,
+                                                       std::optional<std::uint32_t> below) const {
+  std::optional<std::uint32_t> highest;
+  for (const auto& pool : pools) {
+    const auto at = waiting_.listed().find(pool);
+    if (at == waiting_.listed().end()) {
+      continue;
+    }
+    const auto& levels = at->second;
+    const auto level = below ? levels.upper_bound(*below) : levels.begin();
+    if (level != levels.end()) {
+      highest = std::max(level->first, highest.value_or(0));
+    }
+  }
+  return highest;
+}
+
+// Of all pools, the shape whose first ticket is the oldest after that one.
+std::optional<pool_queue::line_at> pool_queue::next_line(const std::vector<std::string>& pools,
+                                                         std::uint32_t priority,
+                                                         const std::string& project,
+                                                         std::uint64_t after) const {
+  std::optional<line_at> oldest;
+  for (const auto& pool : pools) {
+    const auto* lines = waiting_.find(pool, priority, project);
+    if (lines == nullptr) {
+      continue;
+    }
+    const auto line = lines->upper_bound(after);
+    if (line != lines->end() && (!oldest || line->first < oldest->first)) {
+      oldest = {pool, line->first, line->second};
+    }
+  }
+  return oldest;
+}
+
+// Nothing is granted where the pool's executors are, though a later one could be: it would be ahead
+// of what waits for any of them.
+void pool_queue::close(std::string_view pool) {
+  for (auto& [name, one] : executors_) {
+    one.full = one.full || belongs(one.pools, pool);
+  }
+}
+
+// Those that may be granted more, the one with the best claim first.
+std::vector<std::string> pool_queue::in_order(const std::vector<std::string>& pools,
+                                              std::uint32_t priority,
+                                              runtime::wall_time now) const {
+  std::map<std::string, std::uint64_t> oldest;  // ticket, by project
+  for (const auto& pool : pools) {
+    if (const auto* projects = waiting_.find(pool, priority)) {
+      for (const auto& [project, lines] : *projects) {
+        const auto first = lines.begin()->first;
+        auto& known = oldest.try_emplace(project, first).first->second;
+        known = std::min(known, first);
+      }
+    }
+  }
+  std::vector<std::tuple<double, std::uint64_t, std::string>> ranked;
+  for (const auto& [project, first] : oldest) {
+    const auto* share = shares_.find(project);
+    if (share->may_run()) {
+      ranked.emplace_back(oldest.size() > 1 ? fair_share::rank(*share, now) : 0, first, project);
+    }
+  }
+  std::sort(ranked.begin(), ranked.end());
   std::vector<std::string> order;
   order.reserve(ranked.size());
-  for (const auto& [rank, at] : ranked) {
-    order.push_back(at->first);
+  for (auto& each : ranked) {
+    order.push_back(std::move(std::get<std::string>(each)));
   }
   return order;
 }
 
-// The first that can go. Nothing where none can, or when what waited for a lock has been brought
-// back and may come before. Where one waits for any slot, those behind it have only what is made
-// for them: it may not be had without that.
-std::optional<pool_queue::choice> pool_queue::look(runtime::wall_time now) {
-  for (auto& [name, one] : executors_) {
-    one.closed = !one.promised.empty();
-    forget_kept(one);
-  }
-  keeps_for_gang_ = false;
-  quota_kept_for_.clear();
-  const auto kept_gang_at = kept_gang();
-  auto where = search::all;
+// Those that places are kept for come before all of their priority.
+std::optional<pool_queue::choice> pool_queue::look_at_gangs(const std::vector<shape_at>& kept,
+                                                            std::uint32_t priority,
+                                                            runtime::wall_time now) {
   const auto woken = waiting_.woken();
-  auto& listed = waiting_.listed();
-  for (auto level = listed.begin(); level != listed.end();) {
-    const auto priority = level->first;
-    const auto is_over = [&] {
-      where = has_any_room(priority) ? where : search::made;
-      return where == search::made && !has_prey(priority);  // nor of lower ones
-    };
-    if (is_over()) {
-      return std::nullopt;
+  for (const auto& at : kept) {
+    const auto& pool = at->first.pool;
+    const auto where = at->first.priority == priority ? search_in(pool, priority) : std::nullopt;
+    if (!where) {
+      continue;
     }
-    const auto projects = in_order(level->second, now);
-    ++level;  // what is put aside may be the last of it
-    if (kept_gang_at && (*kept_gang_at)->first.priority == priority) {
-      choice made{*kept_gang_at};
-      if (!look_at_quota(made.at, now)) {
-        gang_kept_for_ = 0;  // another may have the places meanwhile
-      } else if (look_at(made, now, where) == verdict::goes) {
+    choice made{at};
+    if (!look_at_quota(at, now)) {
+      gangs_kept_for_.erase(pool);  // another may have the places meanwhile
+    } else if (look_at(made, now, *where) == verdict::goes) {
+      return made;
+    }
+    if (waiting_.woken() != woken) {
+      break;
+    }
+  }
+  return std::nullopt;
+}
+
+// Takes pools out of `open` where nothing of the priority, nor of a lower one, can be had.
+std::optional<pool_queue::choice> pool_queue::look_at_level(std::vector<std::string>& open,
+                                                            std::uint32_t priority,
+                                                            runtime::wall_time now) {
+  const auto woken = waiting_.woken();
+  for (const auto& project : in_order(open, priority, now)) {
+    auto pools = open;
+    std::uint64_t after = 0;
+    while (const auto line = next_line(pools, priority, project, after)) {
+      const auto where = search_in(line->pool, priority);
+      if (!where) {
+        std::erase(open, line->pool);
+      }
+      if (!where || (*where == search::made && !may_preempt(priority, project))) {
+        std::erase(pools, line->pool);
+        continue;
+      }
+      after = line->first;
+      if (!look_at_quota(line->shape, now)) {
+        continue;
+      }
+      choice made{line->shape};
+      const auto found = look_at(made, now, *where);
+      if (found == verdict::goes) {
         return made;
       }
       if (waiting_.woken() != woken) {
         return std::nullopt;
       }
-    }
-    for (const auto& project : projects) {
-      std::uint64_t after = 0;
-      for (auto* lines = waiting_.find(priority, project); lines != nullptr;
-           lines = waiting_.find(priority, project)) {
-        const auto line = lines->upper_bound(after);
-        if (line == lines->end()) {
-          break;
-        }
-        if (is_over()) {
-          return std::nullopt;
-        }
-        if (where == search::made && !may_preempt(priority, project)) {
-          break;
-        }
-        after = line->first;
-        if (!look_at_quota(line->second, now)) {
-          continue;
-        }
-        choice made{line->second};
-        const auto found = look_at(made, now, where);
-        if (found == verdict::goes) {
-          return made;
-        }
-        if (waiting_.woken() != woken) {
-          return std::nullopt;
-        }
-        // Also where a later one could be: it would be ahead of this one.
-        where = found == verdict::full ? search::made : where;
+      if (found == verdict::full) {
+        close(line->pool);
       }
+    }
+  }
+  return std::nullopt;
+}
+
+// The first that can go. Nothing where none can, or when what waited for a lock has been brought
+// back and may come before. Where one waits for any slot of its pool, those behind it have only
+// what is made for them there: it may not be had without that.
+std::optional<pool_queue::choice> pool_queue::look(runtime::wall_time now) {
+  for (auto& [name, one] : executors_) {
+    one.closed = !one.promised.empty();
+    one.full = false;
+    forget_kept(one);
+  }
+  keep_for_gangs_.clear();
+  quota_kept_for_.clear();
+  const auto kept = kept_gangs();
+  const auto woken = waiting_.woken();
+  auto open = open_pools();
+  for (auto priority = next_priority(open, {}); priority;
+       priority = next_priority(open, priority)) {
+    std::erase_if(open, [&](const auto& pool) { return !search_in(pool, *priority); });
+    auto found = look_at_gangs(kept, *priority, now);
+    if (!found && waiting_.woken() == woken) {
+      found = look_at_level(open, *priority, now);
+    }
+    if (found || waiting_.woken() != woken) {
+      return found;
     }
   }
   return std::nullopt;

@@ -47,12 +47,13 @@ bool pool_queue::may_preempt(std::uint32_t priority, std::string_view project) c
   return share->limits.preempts_from && priority >= *share->limits.preempts_from;
 }
 
-// Whether anybody may preempt at the priority, and somebody could make way.
-bool pool_queue::has_prey(std::uint32_t priority) const {
+// Whether anybody may preempt at the priority, and somebody could make way in the pool.
+bool pool_queue::has_prey(std::string_view pool, std::uint32_t priority) const {
   return preempts_from_ && priority >= *preempts_from_ &&
          std::any_of(executors_.begin(), executors_.end(), [&](const auto& each) {
            const auto& prey = each.second.prey;
-           return !prey.empty() && prey.begin()->first < priority;
+           return belongs(each.second.pools, pool) && !prey.empty() &&
+                  prey.begin()->first < priority;
          });
 }
 
@@ -173,9 +174,9 @@ void pool_queue::keep_promises(const std::string& executor, runtime::wall_time n
   for (const auto number : order) {
     auto& ticket = tickets_.at(number);
     const auto shape = shape_of(ticket);
-    const auto belongs = shape.hold == run_hold::none && at.slots > 0 &&
-                         (shape.executor.empty() || shape.executor == executor);
-    if (!belongs || !fits(shape, at, then_taken)) {
+    const auto is_its = shape.hold == run_hold::none && at.slots > 0 && serves(at, shape) &&
+                        (shape.executor.empty() || shape.executor == executor);
+    if (!is_its || !fits(shape, at, then_taken)) {
       break_promise(executor, number, now);
       continue;
     }

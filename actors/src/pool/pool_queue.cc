@@ -118,6 +118,7 @@ ticket_shape pool_queue::shape_of(const pool_ticket& ticket) const {
   const auto name = run_of(ticket.task);
   const auto run = ticket.shared ? runs_.find(name) : runs_.end();
   ticket_shape shape;
+  shape.pool = ticket.wish.pool;
   shape.priority = ticket.priority;
   shape.project = ticket.wish.project;
   shape.resources = ticket.wish.resources;
@@ -126,6 +127,7 @@ ticket_shape pool_queue::shape_of(const pool_ticket& ticket) const {
   } else if (ticket.shared) {
     shape.at_most = ticket.wish.at_most;
     shape.most_ranks = ticket.wish.most_ranks;
+    shape.run_pools = ticket.wish.run_pools;
   }
   if (ticket.wish.gang) {
     shape.ranks = ticket.wish.gang->ranks;
@@ -145,6 +147,7 @@ void pool_queue::put_in(const pool_ticket& ticket) {
   } else {
     waiting_.put_in(shape_of(ticket), ticket);
   }
+  ++waiting_in_[ticket.wish.pool];
   count_run(ticket, 1, 0);
 }
 
@@ -156,6 +159,9 @@ void pool_queue::take_out(const pool_ticket& ticket) {
     waiting_.take_out(shape_of(ticket), ticket);
   }
   kept_.erase(ticket.number);
+  if (const auto at = waiting_in_.find(ticket.wish.pool); --at->second == 0) {
+    waiting_in_.erase(at);
+  }
   count_run(ticket, -1, 0);
 }
 
@@ -211,12 +217,13 @@ void pool_queue::restore(pool_ticket ticket) {
 
 void pool_queue::restore_executor(std::string_view executor, std::uint64_t incarnation,
                                   std::uint32_t slots, resource_amounts resources,
-                                  std::string_view host) {
+                                  std::string_view host, pool_names pools) {
   auto& life = executors_[std::string{executor}];
   life.incarnation = incarnation;
   life.slots = slots;
   life.host = host;
   life.offered = std::move(resources);
+  life.pools = std::move(pools);
 }
 
 void pool_queue::restore_usage(std::string_view project, double usage, runtime::wall_time at) {
@@ -237,7 +244,8 @@ void pool_queue::set_limits(std::string_view project, const project_limits& limi
 
 std::vector<pool_ticket> pool_queue::join(std::string_view executor, std::uint64_t incarnation,
                                           std::uint32_t slots, resource_amounts resources,
-                                          runtime::wall_time now, std::string_view host) {
+                                          runtime::wall_time now, std::string_view host,
+                                          pool_names pools) {
   auto& life = executors_[std::string{executor}];
   std::vector<pool_ticket> lost;
   if (life.incarnation != incarnation) {
@@ -248,6 +256,7 @@ std::vector<pool_ticket> pool_queue::join(std::string_view executor, std::uint64
   life.slots = slots;
   life.offered = std::move(resources);
   life.host = host;
+  life.pools = std::move(pools);
   life.drains = false;
   return lost;
 }
@@ -476,7 +485,34 @@ std::vector<pool_offer> pool_queue::offers_made() const {
                     !each.drains           ? ""
                     : each.refusal.empty() ? "is being drained"
                                            : each.refusal,
-                    each.offered, each.taken});
+                    each.offered, each.taken, each.pools});
+  }
+  return made;
+}
+
+std::vector<pool_use> pool_queue::pools() const {
+  std::set<std::string> known{std::string{default_pool}};
+  for (const auto& [name, one] : executors_) {
+    known.insert(one.pools.begin(), one.pools.end());
+  }
+  for (const auto& [pool, count] : waiting_in_) {
+    known.insert(pool);
+  }
+  known.erase(std::string{every_pool});
+  std::vector<pool_use> made;
+  made.reserve(known.size());
+  for (const auto& pool : known) {
+    auto& use = made.emplace_back(pool_use{pool});
+    for (const auto& [name, one] : executors_) {
+      if (belongs(one.pools, pool) && one.slots > 0) {
+        ++use.executors;
+        use.slots += one.slots;
+        use.taken += static_cast<std::uint32_t>(
+            std::min<std::size_t>(one.granted.size() - one.promised.size(), one.slots));
+      }
+    }
+    const auto waiting = waiting_in_.find(pool);
+    use.waiting = waiting != waiting_in_.end() ? waiting->second : 0;
   }
   return made;
 }

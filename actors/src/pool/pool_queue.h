@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Pool queue: which attempts have a slot of which executor, and which wait.
+// Pool queue: which attempts have a slot of which executor, and which wait; of all pools.
 //
-// A pure core. A ticket is one attempt's place: it waits, then it is granted to an executor, until
-// it is released. Tickets are served by priority, then by the fair share of their projects, then by
-// age. A ticket takes one slot, and the resources that it asks for, of its executor; the executor
-// with the most left is chosen. It may also ask for locks, each of which so many tickets of a
-// project hold at a time: from the grant to the release.
+// A pure core. A ticket is one attempt's place: it waits, then it is granted to an executor of its
+// pool, until it is released. Tickets are served by priority, then by the fair share of their
+// projects, then by age. A ticket takes one slot, and the resources that it asks for, of its
+// executor; the executor with the most left is chosen. It may also ask for locks, each of which so
+// many tickets of a project hold at a time: from the grant to the release.
+//
+// An executor may belong to several pools, and its slots are for the tickets of all of them, in one
+// order. What projects may have, locks and pauses hold over all pools.
 //
 // Where the tasks of a run share a workspace, the executor of its first ticket has the run from
 // then on: its other tickets wait for that one, though others may be free. One that is only
@@ -39,12 +42,14 @@
 // enough: one gang at a time, whoever comes to have a better share meanwhile, and one whose project
 // may have it. What its project may have is kept for it as for other tickets. It holds its locks as
 // one, and neither preempts nor makes way.
+// Each pool keeps places for a gang of its own.
 //
 // An executor counts its lives: when it joins with another incarnation, what its earlier life had
 // is lost, and the tasks decide what follows.
 //
 // What waits is looked at by shape (waiting_lanes.h): so the cost of a grant grows with the kinds
-// of tickets that wait, not with how many there are.
+// of tickets that wait, not with how many there are, and not at all with those of pools where
+// nothing can be had.
 #pragma once
 
 #include <cstdint>
@@ -112,6 +117,16 @@ struct pool_offer {
   std::string takes_nothing = {};  ///< Why, as `drain`; empty: it does.
   resource_amounts offered = {};
   resource_amounts taken = {};
+  pool_names pools = {};
+};
+
+/// What a pool has, for people.
+struct pool_use {
+  std::string pool;
+  std::uint32_t executors = 0;  ///< That belong to it and are not away.
+  std::uint32_t slots = 0;      ///< Of these.
+  std::uint32_t taken = 0;      ///< Of the slots, by tickets of any pool.
+  std::size_t waiting = 0;      ///< Tickets of it that have not been granted.
 };
 
 /// Threading: none of its own. Time: `now` is the wall clock of the pool's silo.
@@ -134,7 +149,8 @@ public:
   /// ever.
   [[nodiscard]] static std::vector<pool_ticket> take_stranded(std::vector<pool_ticket>& stored);
   void restore_executor(std::string_view executor, std::uint64_t incarnation, std::uint32_t slots,
-                        resource_amounts resources = {}, std::string_view host = {});
+                        resource_amounts resources = {}, std::string_view host = {},
+                        pool_names pools = {std::string{default_pool}});
   /// What a project has used until `at`.
   void restore_usage(std::string_view project, double usage, runtime::wall_time at);
 
@@ -155,11 +171,12 @@ public:
 
   /// Offers `slots` and resources of an executor; the same incarnation again changes them. Answers
   /// the tickets that its earlier life had: they are gone. `host`: where other machines reach it;
-  /// without one no gang goes there.
+  /// without one no gang goes there. `pools`: that it belongs to from now on; what it has goes on.
   [[nodiscard]] std::vector<pool_ticket> join(std::string_view executor, std::uint64_t incarnation,
                                               std::uint32_t slots, resource_amounts resources = {},
                                               runtime::wall_time now = {},
-                                              std::string_view host = {});
+                                              std::string_view host = {},
+                                              pool_names pools = {std::string{default_pool}});
 
   /// A ticket that is gone is back, in its old place, and waits. Requires: that of `join` or
   /// `remove`.
@@ -242,6 +259,8 @@ public:
 
   [[nodiscard]] const fair_share& shares() const { return shares_; }
   [[nodiscard]] std::vector<pool_offer> offers_made() const;
+  /// `default`, those that executors belong to, and those that tickets wait for; by name.
+  [[nodiscard]] std::vector<pool_use> pools() const;
 
   /// Lanes that grants have looked at so far, and those that they have put aside: the measure of
   /// their cost.
@@ -262,9 +281,11 @@ private:
     std::set<std::string, std::less<>> runs{};           // that it has
     std::optional<runtime::duration> pace{};             // from one end to the next, smoothed
     std::string host{};
+    pool_names pools{};
     storage_by_project storage{};
     // While a grant is looked for, and as the latest one has left it:
     bool closed = false;  // to what comes behind one that waits for a slot
+    bool full = false;    // likewise, of one that could have any of its pool
     bool keeps = false;   // the next two, for one that has waited long
     resource_amounts kept_resources{};
     std::uint32_t kept_slots = 0;
@@ -285,7 +306,7 @@ private:
   // What becomes of the first ticket of a shape.
   enum class verdict : std::uint8_t {
     goes,
-    full,     // no slot for it, nor for anything that may go anywhere
+    full,     // no slot for it, nor for anything that may go anywhere in its pool
     no_slot,  // where it could go
     passed,   // by those behind it: it waits for something else
   };
@@ -328,7 +349,9 @@ private:
   [[nodiscard]] std::size_t granted_before(const offer& at, std::uint32_t priority) const;
   [[nodiscard]] bool has_room(const offer& at, std::uint32_t priority, reach how) const;
   [[nodiscard]] bool is_behind(const offer& at, std::uint32_t priority) const;
-  [[nodiscard]] bool has_any_room(std::uint32_t priority) const;
+  [[nodiscard]] bool has_any_room(std::string_view pool, std::uint32_t priority) const;
+  // Whether the executor belongs to what the shape asks for.
+  [[nodiscard]] static bool serves(const offer& at, const ticket_shape& of);
   [[nodiscard]] bool could_go(const ticket_shape& of, std::string_view executor,
                               const offer& to) const;
   [[nodiscard]] bool could_go(const ticket_shape& of) const;
@@ -336,6 +359,20 @@ private:
   [[nodiscard]] static bool fits_now(const ticket_shape& of, const offer& to);
   // Who has a place of its own is looked for, or also whom one could be made for; or that alone.
   enum class search : std::uint8_t { all, made };
+  [[nodiscard]] std::optional<search> search_in(std::string_view pool,
+                                                std::uint32_t priority) const;
+  [[nodiscard]] std::vector<std::string> open_pools() const;
+  [[nodiscard]] std::optional<std::uint32_t> next_priority(
+      const std::vector<std::string>& pools, std::optional<std::uint32_t> below) const;
+  struct line_at {
+    std::string pool;
+    std::uint64_t first = 0;
+    shape_at shape;
+  };
+  [[nodiscard]] std::optional<line_at> next_line(const std::vector<std::string>& pools,
+                                                 std::uint32_t priority, const std::string& project,
+                                                 std::uint64_t after) const;
+  void close(std::string_view pool);
   [[nodiscard]] verdict look_at(choice& made, runtime::wall_time now, search where);
   [[nodiscard]] verdict look_plain(const ticket_shape& of, reach how, offers::value_type*& to);
   [[nodiscard]] verdict look_wanting(const ticket_shape& of, const pool_ticket& first,
@@ -364,14 +401,17 @@ private:
   [[nodiscard]] bool gang_could_go(const ticket_shape& of) const;
   [[nodiscard]] std::vector<room> rooms_for(const ticket_shape& of);
   [[nodiscard]] verdict look_gang(choice& made, runtime::wall_time now, search where);
-  [[nodiscard]] std::optional<shape_at> kept_gang();
+  [[nodiscard]] std::vector<shape_at> kept_gangs();
+  // Whether places are kept for the gang of that oldest ticket.
+  [[nodiscard]] bool has_places_kept(const pool_ticket& first) const;
   void keep_for_gang(const ticket_shape& of, std::vector<room> rooms);
   void grant_gang(const choice& found, runtime::wall_time now, std::vector<pool_grant>& grants);
   [[nodiscard]] std::string reason_of_gang(const pool_ticket& ticket) const;
   [[nodiscard]] std::string reason_of_gang_places(const ticket_shape& of, bool is_kept) const;
   [[nodiscard]] std::string reason_of_kept_slots(const pool_ticket& ticket,
                                                  const ticket_shape& of) const;
-  [[nodiscard]] std::vector<std::string> in_order(const waiting_lanes::projects& projects,
+  [[nodiscard]] std::vector<std::string> in_order(const std::vector<std::string>& pools,
+                                                  std::uint32_t priority,
                                                   runtime::wall_time now) const;
   // pool_quotas.cc
   void forget_storage(offer& at);
@@ -386,7 +426,7 @@ private:
                                             const ticket_shape& of) const;
   // pool_preemptions.cc
   [[nodiscard]] bool may_preempt(std::uint32_t priority, std::string_view project) const;
-  [[nodiscard]] bool has_prey(std::uint32_t priority) const;
+  [[nodiscard]] bool has_prey(std::string_view pool, std::uint32_t priority) const;
   [[nodiscard]] static bool fits(const ticket_shape& of, const offer& at, const load& taken);
   [[nodiscard]] std::optional<std::vector<std::uint64_t>> to_end_at(const ticket_shape& of,
                                                                     const offer& at) const;
@@ -397,12 +437,19 @@ private:
                      std::vector<pool_grant>& grants);
   void keep_promises(runtime::wall_time now, std::vector<pool_grant>& grants);
 
+  [[nodiscard]] std::optional<choice> look_at_gangs(const std::vector<shape_at>& kept,
+                                                    std::uint32_t priority, runtime::wall_time now);
+  [[nodiscard]] std::optional<choice> look_at_level(std::vector<std::string>& open,
+                                                    std::uint32_t priority, runtime::wall_time now);
   [[nodiscard]] std::optional<choice> look(runtime::wall_time now);
   [[nodiscard]] std::optional<choice> next(runtime::wall_time now);
 
   [[nodiscard]] std::string reason_at(const pool_ticket& ticket, runtime::wall_time now) const;
   [[nodiscard]] std::string reason_of_promise(const pool_ticket& ticket) const;
   [[nodiscard]] std::string reason_of_places(const ticket_shape& of) const;
+  [[nodiscard]] std::string reason_of_pool(const ticket_shape& of) const;
+  // ` of pool gpu`; empty while there is one pool alone.
+  [[nodiscard]] std::string of_pool_text(std::string_view pool) const;
   [[nodiscard]] std::string reason_of_lock(const pool_ticket& ticket, const pool_lock& lock) const;
   [[nodiscard]] std::string reason_of_resources(const pool_ticket& ticket,
                                                 const ticket_shape& of) const;
@@ -415,6 +462,7 @@ private:
   std::map<std::uint64_t, pool_ticket> tickets_;
   std::map<std::pair<std::string, std::uint32_t>, std::uint64_t> by_attempt_;
   waiting_lanes waiting_;
+  std::map<std::string, std::size_t, std::less<>> waiting_in_;  // by pool; none is 0
   lock_table locks_;
   offers executors_;
   std::map<std::string, std::string, std::less<>> runs_;  // to the executor; empty: held
@@ -423,8 +471,10 @@ private:
   std::map<std::string, run_count, std::less<>> run_counts_;
   std::map<std::uint64_t, std::string> kept_;  // executors, by the ticket that they are kept for
   std::map<gang_key, std::set<std::uint64_t>> gangs_;  // of those that wait
-  std::uint64_t gang_kept_for_ = 0;  // the oldest ticket of the gang that places are kept for
-  bool keeps_for_gang_ = false;      // has done so in the latest look
+  // By pool, the oldest ticket of the gang that places are kept for; which have done so in the
+  // latest look.
+  std::map<std::string, std::uint64_t, std::less<>> gangs_kept_for_;
+  std::set<std::string, std::less<>> keep_for_gangs_;
   // By project, the ticket that what it may have was kept for in the latest look.
   std::map<std::string, std::uint64_t, std::less<>> quota_kept_for_;
   fair_share shares_;

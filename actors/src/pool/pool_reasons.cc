@@ -55,6 +55,12 @@ std::string never_text(const ticket_shape& of, const project_limits& limits,
          " at a time: ask for less, or have its max_" + name + " raised";
 }
 
+// Of all slots that there are.
+std::string taken_text(std::uint32_t slots, const std::string& of_pool) {
+  return slots == 1 ? "the only slot" + of_pool + " is taken"
+                    : "all " + std::to_string(slots) + " slots" + of_pool + " are taken";
+}
+
 std::string part_text(double part) {
   return std::to_string(static_cast<int>(std::lround(100 * part))) + "%";
 }
@@ -66,10 +72,11 @@ std::string pool_queue::waiting_reason() const {
     return {};
   }
   const auto all = slots();
-  if (all == 0) {
-    return "no executor has joined this pool";
+  if (all == 0 && waiting_in_.size() < 2) {
+    return waiting_in_.empty() ? "no executor is there"
+                               : reason_of_pool({.pool = waiting_in_.begin()->first});
   }
-  if (running() == all) {
+  if (running() == all && of_pool_text(default_pool).empty()) {
     return "all " + std::to_string(all) + " slots are taken";
   }
   const auto any_shape = [this](const auto& is_so) {
@@ -81,6 +88,13 @@ std::string pool_queue::waiting_reason() const {
                          ? "the workspace of their run was lost, and what it ran has not all ended"
                          : "";
   const auto add = [&text](const std::string& more) { text += (text.empty() ? "" : "; ") + more; };
+  for (const auto& use : of_pool_text(default_pool).empty() ? std::vector<pool_use>{} : pools()) {
+    if (use.waiting > 0 && use.slots == 0) {
+      add(reason_of_pool({.pool = use.pool}));
+    } else if (use.waiting > 0 && use.taken == use.slots) {
+      add(taken_text(use.slots, " of pool " + use.pool));
+    }
+  }
   if (any_shape([](const auto& of) { return of.hold == run_hold::paused; })) {
     add("their run is paused");
   }
@@ -248,28 +262,72 @@ std::string pool_queue::reason_of_lock(const pool_ticket& ticket, const pool_loc
          (holders.size() > 1 ? " and " + counted(holders.size() - 1, "other", "others") : "");
 }
 
+std::string pool_queue::of_pool_text(std::string_view pool) const {
+  const auto is_default = [](const pool_names& pools) {
+    return pools.size() == 1 && belongs(pools, default_pool);
+  };
+  const auto is_alone = pool == default_pool &&
+                        std::all_of(waiting_in_.begin(), waiting_in_.end(),
+                                    [](const auto& each) { return each.first == default_pool; }) &&
+                        std::all_of(executors_.begin(), executors_.end(), [&](const auto& each) {
+                          return each.second.pools.empty() || is_default(each.second.pools);
+                        });
+  return is_alone ? std::string{} : " of pool " + std::string{pool};
+}
+
+// Of a pool of which no executor is there.
+std::string pool_queue::reason_of_pool(const ticket_shape& of) const {
+  std::vector<std::string_view> away;
+  for (const auto& [name, one] : executors_) {
+    if (belongs(one.pools, of.pool)) {
+      away.push_back(name);
+    }
+  }
+  const auto text = "waits for pool " + of.pool + ": ";
+  if (away.empty()) {
+    return text + "no executor of a silo belongs to it";
+  }
+  return away.size() == 1
+             ? text + std::string{away.front()} + " belongs to it, and is away"
+             : text + counted(away.size(), "", "executors belong to it, and all are away");
+}
+
 // Nobody who could have it takes anything; empty: somebody does.
 std::string pool_queue::reason_of_places(const ticket_shape& of) const {
   std::string refuses;  // the first of them
   std::string how;
+  auto takes = false;
   for (const auto& [name, each] : executors_) {
-    if (!of.executor.empty() && of.executor != name) {
+    if ((!of.executor.empty() && of.executor != name) || !belongs(each.pools, of.pool)) {
       continue;
     }
-    if (each.slots > 0 && !each.drains) {
+    if (each.slots > 0 && !each.drains && serves(each, of)) {
       return {};
     }
+    takes = takes || (each.slots > 0 && !each.drains);
     if (each.slots > 0 && refuses.empty()) {
       refuses = name;
       how = each.refusal.empty() ? " is being drained and takes nothing new"
                                  : " takes nothing new: " + each.refusal;
     }
   }
-  if (!of.executor.empty()) {
-    return "its run has its workspace at " + of.executor + ", which" +
-           (refuses.empty() ? " is away" : how);
+  if (takes) {
+    std::string pools = of.pool;
+    for (const auto& pool : of.run_pools) {
+      pools += pool == of.pool ? "" : ", " + pool;
+    }
+    return "the tasks of its run share a workspace and want pools " + pools +
+           "; no executor belongs to all of them";
   }
-  return refuses.empty() ? "no executor has joined this pool" : refuses + how;
+  if (!of.executor.empty()) {
+    const auto at = executors_.find(of.executor);
+    const auto is_there = at != executors_.end() && at->second.slots > 0;
+    return "its run has its workspace at " + of.executor + ", which" +
+           (!refuses.empty() ? how
+            : is_there       ? " does not belong to pool " + of.pool
+                             : " is away");
+  }
+  return refuses.empty() ? reason_of_pool(of) : refuses + how;
 }
 
 // Before it in order, and what that waits for at the executor would not be left; null: none.
@@ -306,7 +364,8 @@ std::string pool_queue::reason_of_resources(const pool_ticket& ticket,
   }
   const resource_amounts nothing;
   const auto may_have = [&](const std::string& name, const offer& one) {
-    return one.slots > 0 && !one.drains && (of.executor.empty() || of.executor == name);
+    return one.slots > 0 && !one.drains && serves(one, of) &&
+           (of.executor.empty() || of.executor == name);
   };
   const offers::value_type* most_slots = nullptr;
   for (const auto& each : executors_) {
@@ -317,8 +376,8 @@ std::string pool_queue::reason_of_resources(const pool_ticket& ticket,
   }
   if (most_slots != nullptr && most_slots->second.slots < of.most_ranks) {
     return "a gang of its run has " + std::to_string(of.most_ranks) +
-           " ranks, which share a workspace; the largest executor, " + most_slots->first +
-           ", has " + counted(most_slots->second.slots, "slot", "slots");
+           " ranks, which share a workspace; the largest executor" + of_pool_text(of.pool) + ", " +
+           most_slots->first + ", has " + counted(most_slots->second.slots, "slot", "slots");
   }
   // Of what nobody offers, the most that somebody does.
   const resource_amounts::value_type* never = nullptr;
@@ -344,8 +403,9 @@ std::string pool_queue::reason_of_resources(const pool_ticket& ticket,
     const auto* own = lacking(of.resources, executors_.at(*largest).offered, nothing);
     return (own != nullptr ? "wants " + what : "a task of its run wants " + what) +
            (!of.executor.empty() ? "; its run has its workspace at " + *largest + ", which offers "
-            : has == 0           ? "; no executor offers any" + std::string{}
-                                 : "; the largest executor, " + *largest + ", offers ") +
+            : has == 0           ? "; no executor" + of_pool_text(of.pool) + " offers any"
+                       : "; the largest executor" + of_pool_text(of.pool) + ", " + *largest +
+                             ", offers ") +
            (of.executor.empty() && has == 0 ? "" : what_is);
   }
   const offers::value_type* has_room = nullptr;
@@ -387,15 +447,27 @@ std::string pool_queue::reason_of_order(const pool_ticket& ticket, runtime::wall
   const auto shape = shape_of(ticket);
   std::uint32_t taken = 0;
   auto everywhere = true;
+  pool_names rivals;  // whose tickets may take those slots
   for (const auto& [name, one] : executors_) {
     const auto could = could_go(shape, name, one);
     taken += could ? one.slots : 0;
-    everywhere = everywhere && (could || one.slots == 0 || one.drains);
+    everywhere =
+        everywhere && (could || one.slots == 0 || one.drains || !belongs(one.pools, shape.pool));
+    if (could) {
+      rivals.insert(one.pools.begin(), one.pools.end());
+    }
   }
-  std::string text =
-      shape.executor.empty() ? "" : "its run has its workspace at " + shape.executor + ", where ";
-  text += counted(taken, "slot is taken", "slots are taken");
-  text += shape.executor.empty() && !everywhere ? " where it can go" : "";
+  const auto pool = of_pool_text(shape.pool);
+  std::string text;
+  if (!shape.executor.empty()) {
+    text = "its run has its workspace at " + shape.executor + ", where " +
+           counted(taken, "slot is taken", "slots are taken");
+  } else {
+    text = everywhere && !pool.empty() ? taken_text(taken, pool)
+                                       : counted(taken, "slot", "slots") + pool +
+                                             (taken == 1 ? " is taken" : " are taken") +
+                                             (everywhere ? "" : " where it can go");
+  }
   std::size_t above = 0;
   std::size_t beside = 0;
   auto others = false;
@@ -403,7 +475,7 @@ std::string pool_queue::reason_of_order(const pool_ticket& ticket, runtime::wall
   double weights = 0;
   double used = 0;
   for (const auto& [of, those] : waiting_.all()) {
-    if (of.hold != run_hold::none) {
+    if (of.hold != run_hold::none || !belongs(rivals, of.pool)) {
       continue;
     }
     if (of.priority > shape.priority) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One attempt's place in a pool, and what it asks for.
+// One attempt's place in the queue of the pools, and what it asks for.
 #pragma once
 
 #include <compare>
@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "millrace/actors/pools.h"
 #include "millrace/actors/resources.h"
 #include "millrace/runtime/clock.h"
 
@@ -39,12 +40,14 @@ struct pool_wish {
   std::vector<pool_lock> locks = {};
   bool preemptible = false;  ///< It makes way for one of higher priority.
   std::optional<pool_gang> gang = {};
-  std::uint32_t most_ranks = 0;  ///< As `at_most`: slots of the executor that gets its run.
+  std::uint32_t most_ranks = 0;    ///< As `at_most`: slots of the executor that gets its run.
+  std::string pool{default_pool};  ///< Whose executors it goes to.
+  pool_names run_pools = {};       ///< As `at_most`: others that the executor belongs to as well.
 
   friend bool operator==(const pool_wish&, const pool_wish&) = default;
 };
 
-/// One attempt's place in the pool.
+/// One attempt's place in the queue.
 struct pool_ticket {
   std::uint64_t number = 0;  ///< In order of arrival; never used again.
   std::string task;          ///< Key of the task actor.

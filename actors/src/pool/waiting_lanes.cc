@@ -10,7 +10,7 @@ namespace millrace::actors {
 void waiting_lanes::list(shapes::iterator at) {
   const auto& [shape, those] = *at;
   if (shape.hold == run_hold::none && !those.ready.empty()) {
-    listed_[shape.priority][shape.project].emplace(those.ready.begin()->first, at);
+    listed_[shape.pool][shape.priority][shape.project].emplace(those.ready.begin()->first, at);
   }
 }
 
@@ -19,14 +19,18 @@ void waiting_lanes::unlist(shapes::iterator at) {
   if (shape.hold != run_hold::none || those.ready.empty()) {
     return;
   }
-  const auto priority = listed_.find(shape.priority);
+  const auto pool = listed_.find(shape.pool);
+  const auto priority = pool->second.find(shape.priority);
   const auto project = priority->second.find(shape.project);
   project->second.erase(those.ready.begin()->first);
   if (project->second.empty()) {
     priority->second.erase(project);
   }
   if (priority->second.empty()) {
-    listed_.erase(priority);
+    pool->second.erase(priority);
+  }
+  if (pool->second.empty()) {
+    listed_.erase(pool);
   }
 }
 
@@ -137,13 +141,24 @@ std::optional<waiting_lanes::shapes::iterator> waiting_lanes::find(const ticket_
              : std::nullopt;
 }
 
-waiting_lanes::lines* waiting_lanes::find(std::uint32_t priority, const std::string& project) {
-  const auto at = listed_.find(priority);
+const waiting_lanes::projects* waiting_lanes::find(std::string_view pool,
+                                                   std::uint32_t priority) const {
+  const auto at = listed_.find(pool);
   if (at == listed_.end()) {
     return nullptr;
   }
-  const auto those = at->second.find(project);
+  const auto those = at->second.find(priority);
   return those != at->second.end() ? &those->second : nullptr;
+}
+
+const waiting_lanes::lines* waiting_lanes::find(std::string_view pool, std::uint32_t priority,
+                                                const std::string& project) const {
+  const auto* at = find(pool, priority);
+  if (at == nullptr) {
+    return nullptr;
+  }
+  const auto those = at->find(project);
+  return those != at->end() ? &those->second : nullptr;
 }
 
 }  // namespace millrace::actors

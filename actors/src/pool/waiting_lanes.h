@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The tickets of a pool that wait, in the order in which a grant looks at them. A gang stands in
-// it as one, by its oldest ticket.
+// The tickets that wait for the pools, in the order in which a grant looks at them. A gang stands
+// in it as one, by its oldest ticket.
 //
 // Tickets of one shape find a place, or find none, alike. Those of a shape that also want the same
 // locks form a lane, of which the first goes first. A lane whose lock is taken is put aside until
 // one is given back, and then the first lane of each shape and limit is looked at for all: so a
-// grant costs what there are shapes, not what waits.
+// grant costs what there are shapes, not what waits. Each pool has its own, so that what waits for
+// one costs nothing where it cannot go.
 #pragma once
 
 #include <compare>
@@ -31,6 +32,7 @@ enum class run_hold : std::uint8_t {
 
 /// What decides where there is a place for a ticket, and its place in the order but for its age.
 struct ticket_shape {
+  std::string pool{default_pool};
   std::uint32_t priority = 0;
   std::string project = {};
   std::string executor = {};  ///< That has its run; empty: any may.
@@ -38,11 +40,14 @@ struct ticket_shape {
   resource_amounts resources = {};
   resource_amounts at_most = {};
   std::uint32_t most_ranks = 0;
+  pool_names run_pools = {};
   std::uint32_t ranks = 0;    ///< Of a gang; 0: it is none.
   bool is_one_place = false;  ///< All ranks go to one executor.
 
-  /// Whether its run may have any executor.
-  [[nodiscard]] bool takes_any() const { return at_most.empty() && most_ranks == 0; }
+  /// Whether its run may have any executor of its pool.
+  [[nodiscard]] bool takes_any() const {
+    return at_most.empty() && most_ranks == 0 && run_pools.empty();
+  }
 
   friend auto operator<=>(const ticket_shape&, const ticket_shape&) = default;
 };
@@ -69,6 +74,7 @@ public:
   using lines = std::map<std::uint64_t, shapes::iterator>;  ///< By their first ready tickets.
   using projects = std::map<std::string, lines>;
   using priorities = std::map<std::uint32_t, projects, std::greater<>>;
+  using pools = std::map<std::string, priorities, std::less<>>;
 
   void put_in(const ticket_shape& shape, const pool_ticket& ticket);
   void take_out(const ticket_shape& shape, const pool_ticket& ticket);
@@ -85,9 +91,11 @@ public:
   /// Nothing if nothing of it may be looked at.
   [[nodiscard]] std::optional<shapes::iterator> find(const ticket_shape& shape);
   /// The shapes of which something may be looked at. No map of it is empty.
-  [[nodiscard]] priorities& listed() noexcept { return listed_; }
-  /// Those of one priority and project; null: none are left.
-  [[nodiscard]] lines* find(std::uint32_t priority, const std::string& project);
+  [[nodiscard]] const pools& listed() const noexcept { return listed_; }
+  /// Those of one pool and priority, and of one project of these; null: none are left.
+  [[nodiscard]] const projects* find(std::string_view pool, std::uint32_t priority) const;
+  [[nodiscard]] const lines* find(std::string_view pool, std::uint32_t priority,
+                                  const std::string& project) const;
 
 private:
   void wake(const std::string& lock);
@@ -97,7 +105,7 @@ private:
   void leave_queue(shapes::iterator at, const lane& of);
 
   shapes shapes_;
-  priorities listed_;
+  pools listed_;
   struct parked {
     shapes::iterator at;
     queue lanes = {};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What attempts ask of a pool, as it stands in messages and rows.
+// What attempts ask of the pools, and executors offer, as it stands in messages and rows.
 #pragma once
 
 #include <algorithm>
@@ -37,6 +37,30 @@ void put_amounts(const resource_amounts& amounts, const Init& init) {
   }
 }
 
+[[nodiscard]] inline pool_names names_of(capnp::List<capnp::Text>::Reader list) {
+  pool_names made;
+  for (const auto each : list) {
+    made.insert(text_of(each));
+  }
+  return made;
+}
+
+/// Of an executor; one of an older version names none.
+[[nodiscard]] inline pool_names pools_of(capnp::List<capnp::Text>::Reader list) {
+  auto made = names_of(list);
+  return made.empty() ? pool_names{std::string{default_pool}} : made;
+}
+
+/// `init`: makes the list of so many.
+template <class Init>
+void put_names(const pool_names& names, const Init& init) {
+  auto list = init(static_cast<unsigned>(names.size()));
+  unsigned at = 0;
+  for (const auto& each : names) {
+    list.set(at++, each.c_str());
+  }
+}
+
 [[nodiscard]] inline bool makes_way(schemas::Preemptible rule) {
   return rule == schemas::Preemptible::REQUEUE || rule == schemas::Preemptible::CANCEL;
 }
@@ -53,6 +77,10 @@ void put_amounts(const resource_amounts& amounts, const Init& init) {
     const auto gang = from.getGang();
     made.gang = {text_of(gang.getName()), gang.getRound(), gang.getRanks(), gang.getRank()};
   }
+  if (from.getPool().size() > 0) {
+    made.pool = text_of(from.getPool());
+  }
+  made.run_pools = names_of(from.getRunPools());
   for (const auto each : from.getLocks()) {
     made.locks.push_back({text_of(each.getName()), each.getLimit()});
   }

@@ -62,7 +62,7 @@ async<> project_actor::configure(configure_params params) {
   const auto bound = state().getSettings().getMaxQueuedRuns();
   edit().setSettings(settings);
   set_idle_timeout(std::nullopt);
-  send(ref<schemas::Pool>(std::string{default_pool}).set_project(key(), settings));
+  send(ref<schemas::Pool>(std::string{pool_key}).set_project(key(), settings));
   if (settings.getMaxQueuedRuns() != bound) {
     pipelines_.for_each([&](std::string_view name, schemas::ProjectPipeline::Reader) {
       send(ref<schemas::Pipeline>(key() + "/" + std::string{name})

@@ -390,7 +390,7 @@ void run_actor::ask_pool(const std::vector<pool_entry>& wishes) {
   for (unsigned at = 0; at < wishes.size(); ++at) {
     entries.setWithCaveats(at, wishes[at].read());
   }
-  send(ref<schemas::Pool>(std::string{default_pool}).enqueue_all(std::move(params)));
+  send(ref<schemas::Pool>(std::string{pool_key}).enqueue_all(std::move(params)));
 }
 
 schemas::TaskStatus::Builder run_actor::begin_row(instance_id id) {
@@ -592,7 +592,7 @@ void run_actor::finish() {
   if (root.getLostWith().size() > 0) {
     root.setFilesLost(true);
     root.setLostWith("");
-    send(ref<schemas::Pool>(std::string{default_pool}).resume_run(key()));
+    send(ref<schemas::Pool>(std::string{pool_key}).resume_run(key()));
   }
   cancel_reminder(timeout_reminder);
   add_event(nullptr);

@@ -68,7 +68,7 @@ std::string run_actor::waits_for() const {
 void run_actor::hold_in_pool(bool holds) {
   if (state().getHeldInPool() != holds) {
     edit().setHeldInPool(holds);
-    send(ref<schemas::Pool>(std::string{default_pool}).pause_run(key(), holds));
+    send(ref<schemas::Pool>(std::string{pool_key}).pause_run(key(), holds));
   }
 }
 
@@ -292,7 +292,7 @@ async<> run_actor::workspace_lost(workspace_lost_params params) {
     if (pinned_.contains(pinned_row) && !state().getRemoving()) {
       edit().setFilesLost(true);
     }
-    send(ref<schemas::Pool>(std::string{default_pool}).resume_run(key()));
+    send(ref<schemas::Pool>(std::string{pool_key}).resume_run(key()));
     return {};
   }
   edit().setLostWith(std::string{params.executor()}.c_str());
@@ -324,7 +324,7 @@ void run_actor::go_on_if_idle() {
   }
   text += again.size() > named_max ? ", ..." : "";
   add_run_event(text);
-  send(ref<schemas::Pool>(std::string{default_pool}).resume_run(key()));
+  send(ref<schemas::Pool>(std::string{pool_key}).resume_run(key()));
   apply(std::move(effects));
 }
 
@@ -350,7 +350,7 @@ async<> run_actor::expire() {
 void run_actor::begin_removal() {
   edit().setRemoving(true);
   graph_.reset();
-  send(ref<schemas::Pool>(std::string{default_pool}).remove_run(key()));
+  send(ref<schemas::Pool>(std::string{pool_key}).remove_run(key()));
   send(ref<schemas::Pipeline>(text_of(state().getProject()) + "/" + text_of(state().getPipeline()))
            .run_removed(key(), state().getCheck() ? 0 : state().getFinishedAt()));
   if (state().getSchedule().size() > 0) {

@@ -7,6 +7,7 @@
 #include "definition/exit_codes.h"
 #include "millrace/actors/duration_text.h"
 #include "pipeline/names.h"
+#include "pool/wish_rows.h"
 #include "run/run_graph.h"
 #include "run/run_spans.h"
 #include "run/task_spec.h"
@@ -590,6 +591,7 @@ async<task_actor::describe_results> task_actor::describe() {
   made.setArtifacts(state().getArtifacts());
   made.setCachedFrom(state().getCachedFrom());
   made.setCacheMiss(state().getCacheMiss());
+  made.setPool(wish_of(spec().getWish()).pool.c_str());
   auto list = made.initAttempts(static_cast<unsigned>(attempts_.size()));
   unsigned at = 0;
   attempts_.for_each([&](std::string_view, schemas::Attempt::Reader row) {

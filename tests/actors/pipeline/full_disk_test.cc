@@ -98,8 +98,7 @@ TEST_CASE(
   testing::several_executors lab{{"a", "b"}, 1, {{"a", disk.path()}}};
   const std::set<std::string> both{"silo/a", "silo/b"};
   const auto waiting_reason = [&] {
-    const auto pool =
-        lab.silo->call(runtime::ref<schemas::Pool>(std::string{default_pool}).status());
+    const auto pool = lab.silo->call(runtime::ref<schemas::Pool>(std::string{pool_key}).status());
     REQUIRE(pool);
     return std::string{pool->read().getWaitingReason().cStr()};
   };
@@ -122,7 +121,7 @@ TEST_CASE(
   CHECK(std::string{tried.attempts()[0].getText().cStr()}.substr(0, 11) == "disk full: ");
   CHECK(tried.attempts()[1].getExecutor() == "silo/b");
 
-  const auto pool = runtime::ref<schemas::Pool>(std::string{default_pool});
+  const auto pool = runtime::ref<schemas::Pool>(std::string{pool_key});
   REQUIRE(lab.silo->call(pool.drain("silo/b", false, "")));
   const auto waits = lab.submit(once);
   node::eventually([&] { return !waiting_reason().empty(); });

@@ -181,7 +181,7 @@ TEST_CASE("a pool that has moved waits anew before it calls an executor lost") {
   lab.wait_until(run, "t", TaskState::RUNNING);
   lab.members.at(a)->die();
   lab.pass(8s, {b});
-  REQUIRE(lab.silo->deactivate({"pool", std::string{default_pool}}));
+  REQUIRE(lab.silo->deactivate({"pool", std::string{pool_key}}));
   node::eventually([&] { return lab.silo->activations("pool")->items.empty(); });
   CHECK(lab.slots() == 2);
   lab.pass(10s, {b});

@@ -30,7 +30,7 @@ namespace millrace::actors::testing {
 class member {
 public:
   member(std::string id, const std::filesystem::path& data, std::uint32_t slots,
-         const lease_timing& timing, runtime::silo& home)
+         const lease_timing& timing, pool_names pools, runtime::silo& home)
       : id_(std::move(id)),
         jobs_(home.time()),
         name_(data),
@@ -40,7 +40,7 @@ public:
     REQUIRE_MESSAGE(opened, (opened ? std::string{} : opened.error().to_string()));
     attempts_ = *std::move(opened);
     front_.emplace(
-        id_, timing, resource_amounts{}, "127.0.0.1", name_, *attempts_,
+        id_, timing, resource_amounts{}, std::move(pools), "127.0.0.1", name_, *attempts_,
         [this](std::string_view token) { attempts_->keep_slot(token); }, reports_, jobs_, home);
   }
   member(const member&) = delete;
@@ -83,9 +83,10 @@ private:
 /// Its silo is called `silo`, its executors `silo/a`, `silo/b` and so on.
 class several_executors {
 public:
-  /// `places`: where one of them has its files, else in `folder`.
+  /// `places`: where one of them has its files, else in `folder`; `pools`: that one belongs to.
   explicit several_executors(std::initializer_list<const char*> names, std::uint32_t slots = 2,
-                             const std::map<std::string, std::filesystem::path>& places = {}) {
+                             const std::map<std::string, std::filesystem::path>& places = {},
+                             const std::map<std::string, pool_names>& pools = {}) {
     auto rows = runtime::open_storage(
         {.directory = (folder.path / "rows").string(), .map_bytes = std::size_t{1} << 30U});
     REQUIRE(rows);
@@ -108,8 +109,10 @@ public:
     for (const auto* name : names) {
       const auto id = "silo/" + std::string{name};
       const auto place = places.find(name);
+      const auto of = pools.find(name);
       members[id] = std::make_unique<member>(
-          id, place != places.end() ? place->second : folder.path / name, slots, timing, *silo);
+          id, place != places.end() ? place->second : folder.path / name, slots, timing,
+          of != pools.end() ? of->second : pool_names{std::string{default_pool}}, *silo);
     }
     REQUIRE(silo->start());
     for (auto& [id, each] : members) {
@@ -149,7 +152,7 @@ public:
     return state;
   }
   [[nodiscard]] std::uint32_t slots() const {
-    const auto answer = silo->call(runtime::ref<schemas::Pool>(std::string{default_pool}).status());
+    const auto answer = silo->call(runtime::ref<schemas::Pool>(std::string{pool_key}).status());
     REQUIRE(answer);
     return answer->slots();
   }

@@ -58,6 +58,12 @@ struct lab {
     REQUIRE(pool.join(executor, incarnation, slots, std::move(resources), now, executor + ".host")
                 .empty());
   }
+  void join_pools(const std::string& executor, std::uint32_t slots, pool_names pools,
+                  resource_amounts resources = {}) {
+    REQUIRE(pool.join(executor, 1, slots, std::move(resources), now, executor + ".host",
+                      std::move(pools))
+                .empty());
+  }
   void end(const std::string& task) { REQUIRE(pool.release(task, 1, now)); }
   void end_gang(const std::string& name, std::uint32_t ranks) {
     for (std::uint32_t rank = 0; rank < ranks; ++rank) {

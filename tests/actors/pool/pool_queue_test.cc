@@ -45,7 +45,7 @@ TEST_CASE("slots go by priority, then by age") {
   CHECK(pool.enqueue(3, "second", 1, 50));
   CHECK(pool.enqueue(4, "high", 1, 90));
   CHECK(pool.grant().empty());
-  CHECK(pool.waiting_reason() == "no executor has joined this pool");
+  CHECK(pool.waiting_reason() == "waits for pool default: no executor of a silo belongs to it");
   CHECK(pool.join("e", 7, 3).empty());
   CHECK(tasks_of(pool.grant()) == names{"high", "first", "second"});
   CHECK(pool.waiting_reason() == "all 3 slots are taken");
@@ -228,7 +228,7 @@ TEST_CASE("an executor that has left gets nothing until it joins") {
   CHECK(pool.enqueue(2, "t2", 1, 50));
   CHECK(pool.release("t1", 1));
   CHECK(pool.grant().empty());
-  CHECK(pool.waiting_reason() == "no executor has joined this pool");
+  CHECK(pool.waiting_reason() == "waits for pool default: e belongs to it, and is away");
   CHECK(pool.join("e", 2, 2).empty());
   CHECK(tasks_of(pool.grant()) == names{"t2"});
 }

@@ -43,7 +43,7 @@ TEST_CASE("no more is granted of a resource than an executor offers") {
 TEST_CASE("what no executor offers waits, says so, and keeps nobody waiting") {
   lab here;
   here.want("r/large", wants({{"cpu", 8'000}}));
-  CHECK(here.why("r/large") == "no executor has joined this pool");
+  CHECK(here.why("r/large") == "waits for pool default: no executor of a silo belongs to it");
   here.join("silo-0", 1, {{"cpu", 2'000}});
   here.join("silo-1", 1, {{"cpu", 1'000}});
   here.want("r/odd", wants({{"licence", 1}}));

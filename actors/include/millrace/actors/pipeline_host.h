@@ -15,6 +15,7 @@
 
 #include "millrace/actors/executor.h"
 #include "millrace/actors/executor_lease.h"
+#include "millrace/actors/pools.h"
 #include "millrace/actors/process.h"
 #include "millrace/actors/resources.h"
 #include "millrace/actors/retention.h"
@@ -31,6 +32,8 @@ struct pipeline_host_options {
   /// What tasks may ask for beside a slot, over what the machine or its cgroup has of `cpu` and
   /// `memory`; an amount of 0 takes one of these away.
   resource_amounts resources = {};
+  /// That the executor belongs to.
+  pool_names pools{std::string{default_pool}};
   /// What the executor is called: the name of its silo, which empty means, or that, a `/` and more.
   std::string executor_id = {};
   /// Where other machines reach this one: an address or a name. The ranks of a gang are told it.
