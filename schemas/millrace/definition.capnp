@@ -13,7 +13,7 @@ $Cxx.namespace("millrace::schemas");
 struct CompiledPipeline {
   # A whole definition: names are unique, edges go to tasks that exist and in no circle.
   format @0 :UInt32;
-  # 1, or 2 to 8 with what the one before would pass over. Grows when a reader that does not know
+  # 1, or 2 to 9 with what the one before would pass over. Grows when a reader that does not know
   # what is new would run something else.
   name @1 :Text;
   # In its project.
@@ -59,6 +59,8 @@ struct CompiledPipeline {
   # In written order.
   watches @22 :List(CompiledWatch);
   # In written order. With these the format is 8.
+  pool @23 :Text;
+  # Of tasks without one of their own; empty: the default. With one the format is 9.
 
   enum Workspace {
     run @0;   # One for all tasks of a run.
@@ -333,6 +335,8 @@ struct CompiledTask {
   # It is a gang: so many instances, which start together; 0: it is none. With this the format is 7.
   memoryLimit @31 :UInt64;
   # Bytes that an attempt may have of memory; 0: as it likes. With this the format is 8.
+  pool @32 :Text;
+  # Whose executors it may run on; empty: that of the pipeline. With one the format is 9.
 
   enum RunOn {
     success @0;    # All succeeded.

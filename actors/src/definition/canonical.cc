@@ -343,6 +343,7 @@ json json_of(const task_definition& task) {
   put_fan_out(made, task);
   put_results(made, task);
   put(made, "priority", task.priority);
+  put(made, "pool", task.pool);
   if (task.preemptible) {
     made["preemptible"] = to_string(*task.preemptible);
   }
@@ -383,6 +384,7 @@ std::string to_json(const pipeline_definition& definition) {
     made["fail_fast"] = true;
   }
   put(made, "priority", definition.priority);
+  put(made, "pool", definition.pool);
   if (definition.retention != run_retention{}) {
     auto& retention = made["retention"] = json::object();
     put(retention, "runs", definition.retention.runs);
@@ -414,7 +416,8 @@ std::string to_json(const pipeline_definition& definition) {
       continue;
     }
     one.erase("name");
-    one.erase("priority");  // that of the task it belongs to
+    one.erase("priority");  // that of the task it belongs to, as the next
+    one.erase("pool");
     auto& owner = task.hook->of.empty() ? made : made["tasks"].back();
     owner[std::string{to_string(task.hook->on)}] = std::move(one);
   }

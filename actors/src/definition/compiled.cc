@@ -313,6 +313,7 @@ void put(schemas::CompiledTask::Builder into, const task_definition& task,
     into.setPreemptible(
         static_cast<schemas::Preemptible>(static_cast<unsigned>(*task.preemptible) + 1));
   }
+  into.setPool(task.pool.c_str());
   put_claims(into, task);
   put_artifacts(into, task);
   if (task.cache) {
@@ -540,6 +541,7 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
   } else if (!into.priority && task.getPriority() != priority_default) {  // of an older version
     made.priority = task.getPriority();
   }
+  made.pool = string_of(task.getPool());
   if (const auto rule = task.getPreemptible(); rule != schemas::Preemptible::BY_DEFAULT) {
     made.preemptible = static_cast<preemption_rule>(static_cast<unsigned>(rule) - 1);
   }
@@ -580,9 +582,10 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
 }
 
 // What a run that looks is.
-pipeline_definition check_definition(const std::string& pipeline, const watch_definition& watch) {
+pipeline_definition check_definition(const pipeline_definition& of, const watch_definition& watch) {
   pipeline_definition made;
-  made.name = pipeline;
+  made.name = of.name;
+  made.pool = of.pool;
   made.params.emplace_back().name = check_param;
   auto& task = made.tasks.emplace_back(watch.check);
   task.env[std::string{last_version_variable}] = "${{ params." + std::string{check_param} + " }}";
@@ -593,11 +596,11 @@ pipeline_definition check_definition(const std::string& pipeline, const watch_de
   return made;
 }
 
-void put(schemas::CompiledWatch::Builder into, const std::string& pipeline,
+void put(schemas::CompiledWatch::Builder into, const pipeline_definition& of,
          const watch_definition& watch) {
   put(into.initSchedule(), watch.schedule);
   into.getSchedule().setWatch(true);
-  compile(check_definition(pipeline, watch), into.initCheck());
+  compile(check_definition(of, watch), into.initCheck());
   into.getCheck().setFormat(
       compiled_format);  // a run of an earlier version would tell what it is not
   into.setAll(watch.first == first_versions::all);
@@ -623,6 +626,7 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
   into.setMaxParallel(definition.max_parallel.value_or(0));
   into.setFailFast(definition.fail_fast);
   into.setPriority(definition.priority ? std::int64_t{*definition.priority} : no_priority);
+  into.setPool(definition.pool.c_str());
   into.setKeepRuns(definition.retention.runs.value_or(0));
   into.setKeepAge(definition.retention.age.value_or(runtime::duration{}).count());
   auto schedules = into.initSchedules(size_of(definition.schedules.size()));
@@ -654,7 +658,7 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
   }
   auto watches = into.initWatches(size_of(definition.watches.size()));
   for (unsigned at = 0; at < watches.size(); ++at) {
-    put(watches[at], definition.name, definition.watches[at]);
+    put(watches[at], definition, definition.watches[at]);
   }
   put(into.initOutputs(size_of(definition.outputs.size())), definition.outputs);
   into.setRevertAfter(definition.revert_after.value_or(0));
@@ -758,6 +762,7 @@ result<pipeline_definition> definition_of(schemas::CompiledPipeline::Reader comp
   if (compiled.getPriority() != no_priority) {
     made->priority = static_cast<std::uint32_t>(compiled.getPriority());
   }
+  made->pool = string_of(compiled.getPool());
   made->retention = retention_of(compiled);
   made->concurrency = concurrency_of(compiled);
   made->revert_after = bound_of(compiled.getRevertAfter());

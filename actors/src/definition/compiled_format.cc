@@ -24,6 +24,7 @@ public:
     raise(3, definition.fail_fast || definition.concurrency || !definition.outputs.empty());
     raise(5, !definition.webhooks.empty());
     raise(8, !definition.watches.empty());
+    raise(9, !definition.pool.empty());
     read(definition.env);
     read(definition.outputs);
     if (definition.concurrency) {
@@ -71,6 +72,7 @@ private:
     raise(6, task.preemptible || !task.artifacts.empty() || !task.artifact_needs.empty());
     raise(7, task.cache || task.ranks > 0);
     raise(8, task.memory_limit > 0);
+    raise(9, !task.pool.empty());
   }
 
   void read_texts(const task_definition& task) {

@@ -77,6 +77,11 @@ std::string_view to_string(secret_source source) noexcept {
   return "";
 }
 
+std::string pool_of(const pipeline_definition& definition, const task_definition& task) {
+  const auto& named = task.pool.empty() ? definition.pool : task.pool;
+  return named.empty() ? std::string{default_pool} : named;
+}
+
 step_kind step_of(const task_definition& task) noexcept {
   if (!task.approval.empty()) {
     return step_kind::approval;

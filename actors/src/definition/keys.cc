@@ -13,7 +13,7 @@ constexpr std::array pipeline_words{
     word{"tasks"},       word{"retention"},    word{"secrets"},      word{"schedule"},
     word{"concurrency"}, word{"revert"},       word{"outputs"},      word{"triggers"},
     word{"fail_fast"},   word{"on_success"},   word{"on_failure"},   word{"on_cancel"},
-    word{"finally"},     word{"priority"}};
+    word{"finally"},     word{"priority"},     word{"pool"}};
 
 constexpr std::array pipeline_foreign{
     foreign_key{"steps", "write `tasks`"},
@@ -75,6 +75,11 @@ constexpr std::array pipeline_foreign{
     foreign_key{"project", ""},
     foreign_key{"priorityClassName", "write `priority: high`"},
     foreign_key{"resources", "write it in the tasks"},
+    foreign_key{"partition", "write `pool: NAME`"},
+    foreign_key{"queue", "write `pool: NAME`"},
+    foreign_key{"runs-on", "write `pool: NAME`"},
+    foreign_key{"agents", "write `pool: NAME`"},
+    foreign_key{"agent", "write `pool: NAME`"},
     foreign_key{"limits", "write it in the tasks"}};
 
 constexpr std::array task_words{word{"name"},
@@ -112,6 +117,7 @@ constexpr std::array task_words{word{"name"},
                                 word{"on_failure"},
                                 word{"on_cancel"},
                                 word{"finally"},
+                                word{"pool"},
                                 word{"resources"},
                                 word{"synchronization"},
                                 word{"start_timeout"},
@@ -226,8 +232,14 @@ constexpr std::array task_foreign{
     foreign_key{"cache_policy", "write `cache: true`"},
     foreign_key{"labels", ""},
     foreign_key{"tags", ""},
-    foreign_key{"placement", ""},
-    foreign_key{"pool", ""},
+    foreign_key{"placement", "write `pool: NAME`"},
+    foreign_key{"partition", "write `pool: NAME`"},
+    foreign_key{"queue", "write `pool: NAME`"},
+    foreign_key{"runs-on", "write `pool: NAME`"},
+    foreign_key{"runs_on", "write `pool: NAME`"},
+    foreign_key{"agents", "write `pool: NAME`"},
+    foreign_key{"agent", "write `pool: NAME`"},
+    foreign_key{"nodeSelector", "write `pool: NAME`"},
     foreign_key{"executor", ""},
     foreign_key{"approve", "write `approval: Release it?`"},
     foreign_key{"suspend", "write `approval: Release it?`, or `callback: {}`"},
@@ -305,8 +317,8 @@ constexpr std::array retry_foreign{
     foreign_key{"exit_codes", "write `on_exit`"},
     foreign_key{"script", "write `run`"}};
 
-constexpr std::array defaults_words{word{"retry"}, word{"timeout"}, word{"env"}, word{"secrets"},
-                                    word{"shell"}};
+constexpr std::array defaults_words{word{"retry"},   word{"timeout"}, word{"env"},
+                                    word{"secrets"}, word{"shell"},   word{"pool"}};
 constexpr std::array defaults_foreign{
     foreign_key{"retries", "write `retry`"},
     foreign_key{"grace_period", "write it at the top: it counts for every task"},

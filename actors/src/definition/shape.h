@@ -113,9 +113,11 @@ void read_process(shape_context& to, const field_map& fields, task_definition& m
                   std::size_t task, const std::vector<std::string>& default_shell);
 /// `secrets`, once `env` and `detach` have been read.
 void read_task_secrets(shape_context& to, const field_map& fields, task_definition& made);
-/// Appends the hooks of the task `of`, or of the pipeline, to the definition.
+/// Appends the hooks of the task `of`, or of the pipeline, to the definition. They have the
+/// `priority` and `pool` of what they belong to.
 void read_hooks(shape_context& to, const field_map& fields, const std::string& of,
-                std::optional<std::uint32_t> priority, const task_defaults& defaults);
+                std::optional<std::uint32_t> priority, const std::string& pool,
+                const task_defaults& defaults);
 /// `workdir` and `inputs`.
 void read_surroundings(shape_context& to, const field_map& fields, task_definition& made,
                        std::size_t task);
@@ -141,7 +143,7 @@ void read_fan_out(shape_context& to, const field_map& fields, task_definition& m
 /// `priority`, of a task or a pipeline.
 void read_priority(shape_context& to, const std::optional<cursor>& where,
                    std::optional<std::uint32_t>& into);
-/// `priority`, `preemptible`, `resources` and `synchronization`.
+/// `priority`, `pool`, `preemptible`, `resources` and `synchronization`.
 void read_claims(shape_context& to, const field_map& fields, task_definition& made,
                  std::size_t task);
 /// Appends the task and its hooks to the definition.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What a task claims of the machines that it shares with others: its priority, whether it makes way
-// for a higher one, resources, how much of them it may really have, and what it holds.
+// What a task claims of the machines that it shares with others: its priority, the pool that it
+// goes to, whether it makes way for a higher one, resources, how much of them it may really have,
+// and what it holds.
 #include <algorithm>
 #include <array>
 
@@ -153,6 +154,9 @@ void read_priority(shape_context& to, const std::optional<cursor>& where,
 void read_claims(shape_context& to, const field_map& fields, task_definition& made,
                  std::size_t task) {
   read_priority(to, fields.at("priority"), made.priority);
+  if (const auto pool = fields.at("pool")) {
+    made.pool = read_name(to, *pool, name_rule::thing);
+  }
   if (const auto preemptible = fields.at("preemptible")) {
     if (const auto word = to.in.read_word(*preemptible, preemption_words)) {
       made.preemptible = static_cast<preemption_rule>(*word);

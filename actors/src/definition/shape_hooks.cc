@@ -28,7 +28,8 @@ void read_body(shape_context& to, const field_map& fields, task_definition& made
 }
 
 void read_hook(shape_context& to, const cursor& where, hook_event on, const std::string& of,
-               std::optional<std::uint32_t> priority, const task_defaults& defaults) {
+               std::optional<std::uint32_t> priority, const std::string& pool,
+               const task_defaults& defaults) {
   const auto index = to.out.definition.tasks.size();
   auto& made = to.out.definition.tasks.emplace_back();
   to.out.task_places.push_back({where.key, where.pointer()});
@@ -36,6 +37,7 @@ void read_hook(shape_context& to, const cursor& where, hook_event on, const std:
   made.hook = {on, of};
   made.timeout = hook_timeout_default;
   made.priority = priority;
+  made.pool = pool;
   if (made.name.size() > name_bytes_max) {
     to.in.report(where, "the hook would be called `" + made.name + "`, which is too long",
                  "shorten the name of the task");
@@ -51,10 +53,11 @@ void read_hook(shape_context& to, const cursor& where, hook_event on, const std:
 }  // namespace
 
 void read_hooks(shape_context& to, const field_map& fields, const std::string& of,
-                std::optional<std::uint32_t> priority, const task_defaults& defaults) {
+                std::optional<std::uint32_t> priority, const std::string& pool,
+                const task_defaults& defaults) {
   for (std::size_t at = 0; at < hook_keys.size(); ++at) {
     if (const auto where = fields.at(hook_keys[at])) {
-      read_hook(to, *where, static_cast<hook_event>(at), of, priority, defaults);
+      read_hook(to, *where, static_cast<hook_event>(at), of, priority, pool, defaults);
     }
   }
 }

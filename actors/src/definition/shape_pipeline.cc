@@ -71,6 +71,16 @@ void read_pipeline_secrets(shape_context& to, const std::optional<cursor>& where
   }
 }
 
+// The same as the pipeline's own.
+void read_default_pool(shape_context& to, const cursor& where) {
+  auto name = read_name(to, where, name_rule::thing);
+  if (auto& pool = to.out.definition.pool; pool.empty()) {
+    pool = std::move(name);
+  } else {
+    to.in.report(where, "`pool` is at the top of the pipeline too", "remove one of them");
+  }
+}
+
 task_defaults read_defaults(shape_context& to, const std::optional<cursor>& where,
                             const std::optional<cursor>& secrets) {
   task_defaults made;
@@ -85,6 +95,9 @@ task_defaults read_defaults(shape_context& to, const std::optional<cursor>& wher
     read_retry(to, *retry, made.retry);
   }
   read_time_limit(to, fields->at("timeout"), made.timeout, no_task);
+  if (const auto pool = fields->at("pool")) {
+    read_default_pool(to, *pool);
+  }
   if (const auto shell = fields->at("shell")) {
     read_shell(to, *shell, made.shell);
   }
@@ -125,6 +138,9 @@ void read_limits(shape_context& to, const field_map& fields) {
     made.fail_fast = to.in.read_bool(*fail_fast).value_or(false);
   }
   read_priority(to, fields.at("priority"), made.priority);
+  if (const auto pool = fields.at("pool")) {
+    made.pool = read_name(to, *pool, name_rule::thing);
+  }
 }
 
 void read_retention(shape_context& to, const cursor& where) {
@@ -250,7 +266,7 @@ void read_shape(reader& in, const cursor& root, loaded_shape& out) {
   const auto defaults = read_defaults(to, fields->at("defaults"), fields->at("secrets"));
   if (const auto tasks = fields->at("tasks")) {
     read_tasks(to, *tasks, defaults);
-    read_hooks(to, *fields, {}, task_definition{}.priority, defaults);
+    read_hooks(to, *fields, {}, task_definition{}.priority, {}, defaults);
     if (made.tasks.size() > definition_tasks_max) {
       in.report(*tasks,
                 "a pipeline has at most " + std::to_string(definition_tasks_max) +

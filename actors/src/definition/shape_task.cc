@@ -136,7 +136,7 @@ void refuse_of_commands(shape_context& to, const field_map& fields, const char* 
         "detach",  "retry",           "outputs",       "priority",  "preemptible",
         "secrets", "shell",           "workdir",       "inputs",    "resources",
         "limits",  "synchronization", "start_timeout", "heartbeat", "success_exit_codes",
-        "stdout",  "artifacts",       "cache",         "ranks"}) {
+        "stdout",  "artifacts",       "cache",         "ranks",     "pool"}) {
     refuse(key);
   }
   std::for_each(more.begin(), more.end(), refuse);
@@ -452,7 +452,7 @@ void read_task(shape_context& to, const cursor& where, const task_defaults& defa
     read_cache(to, *cache, made, index);
   }
   read_claims(to, *fields, made, index);
-  read_hooks(to, *fields, std::string{made.name}, made.priority, defaults);
+  read_hooks(to, *fields, std::string{made.name}, made.priority, std::string{made.pool}, defaults);
 }
 
 }  // namespace millrace::actors

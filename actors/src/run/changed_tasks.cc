@@ -20,6 +20,7 @@ task_definition what_it_does(task_definition task) {
   task.fail_fast = plain.fail_fast;
   task.cache = plain.cache;
   task.priority = plain.priority;
+  task.pool = plain.pool;
   task.preemptible = plain.preemptible;
   task.resources = plain.resources;
   task.memory_limit = plain.memory_limit;

@@ -46,12 +46,16 @@ void run_graph::set_selection(std::vector<bool> selected) {
   selected_ = std::move(selected);
   most_resources_.clear();
   most_ranks_ = 0;
+  pools_.clear();
   for (std::uint32_t at = 0; at < nodes_.size(); ++at) {
     if (!is_selected(at)) {
       continue;
     }
     const auto& task = definition_.tasks[at];
     most_ranks_ = std::max(most_ranks_, task.ranks);
+    if (step_of(task) == step_kind::command) {
+      pools_.insert(pool_of(definition_, task));
+    }
     for (const auto& [resource, amount] : task.resources) {
       auto& most = most_resources_[resource];
       most = std::max(most, amount * std::max(task.ranks, 1U));

@@ -309,6 +309,8 @@ public:
   [[nodiscard]] const resource_amounts& most_resources() const noexcept { return most_resources_; }
   /// Of its largest selected gang; 0: there is none.
   [[nodiscard]] std::uint32_t most_ranks() const noexcept { return most_ranks_; }
+  /// Of its selected tasks that are commands.
+  [[nodiscard]] const pool_names& pools() const noexcept { return pools_; }
   /// What it is to leave, with patterns filled in. Errors: as above; `invalid_argument` for one
   /// that leads out of the workspace.
   [[nodiscard]] runtime::result<std::vector<artifact_definition>> artifacts(instance_id id) const;
@@ -434,6 +436,7 @@ private:
   std::vector<bool> selected_;  // by task; empty: all are
   resource_amounts most_resources_;
   std::uint32_t most_ranks_ = 0;
+  pool_names pools_;
   task_graph graph_;
   std::map<std::string, std::uint32_t, std::less<>> by_name_;
   std::vector<task_node> nodes_;

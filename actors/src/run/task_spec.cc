@@ -115,6 +115,7 @@ void put_wish(const run_graph& graph, instance_id id, const task_spec_run& run,
   const auto& task = graph.task(id.task);
   wish.setPriority(task.priority.value_or(definition.priority.value_or(priority_default)));
   wish.setProject(run.project.c_str());
+  wish.setPool(pool_of(definition, task).c_str());
   const auto must_not_end = task.retry.on_lost == lost_attempt::give_up || task.ranks > 0;
   const auto rule =
       task.preemptible.value_or(must_not_end ? preemption_rule::never : preemption_rule::requeue);
@@ -123,6 +124,9 @@ void put_wish(const run_graph& graph, instance_id id, const task_spec_run& run,
   if (definition.workspace == workspace_mode::run) {
     put_amounts(graph.most_resources(), [&](unsigned size) { return wish.initAtMost(size); });
     wish.setMostRanks(graph.most_ranks());
+    if (graph.pools().size() > 1) {
+      put_names(graph.pools(), [&](unsigned size) { return wish.initRunPools(size); });
+    }
   }
   if (task.ranks > 0) {
     auto gang = wish.initGang();
@@ -285,7 +289,7 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   auto wish = spec.initWish();
   put_wish(graph, id, run, *locks, wish);
   spec.setPriority(old_priority(wish.getPriority()));
-  spec.setPool(std::string{default_pool}.c_str());
+  spec.setPool(std::string{pool_key}.c_str());
   const auto must_be_written = [](const output_definition& each) { return !each.fallback; };
   auto outputs = spec.initOutputs(static_cast<unsigned>(
       std::count_if(task.outputs.begin(), task.outputs.end(), must_be_written)));

@@ -30,6 +30,7 @@ workspace: task
 max_parallel: 7
 fail_fast: true
 priority: low
+pool: big
 retention: {runs: 50, age: 30d}
 schedule:
   - name: nightly
@@ -93,6 +94,7 @@ tasks:
     cache: {key: "${{ params.day }} of ${{ run.id }}", ttl: 1h30m}
     heartbeat: 1s
     priority: idle
+    pool: gpu-1
     preemptible: cancel
     resources: {cpu: 0.5, memory: 512Mi, gpu: 2}
     limits: {memory: 1536Mi}

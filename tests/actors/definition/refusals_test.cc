@@ -868,6 +868,32 @@ tasks:
        "14:53 `timeout` must be longer than 0 (leave the key out for no limit)"});
 }
 
+TEST_CASE("refused at their places: pools") {
+  constexpr auto allowed =
+      " (use a-z, 0-9, `_`, `.` and `-`, starting with a letter or digit, at most 63)";
+  check_refusal(
+      R"(name: p
+pool: Big
+tasks:
+  - {name: a, run: x, pool: "*"}
+  - {name: b, run: x, pool: "${{ params.a }}"}
+  - {name: c, run: x, pool: [gpu]}
+  - {name: d, run: x, partition: gpu}
+  - {name: e, approval: "Go?", pool: gpu}
+  - {name: f, run: x, finally: {run: y, pool: gpu}}
+)",
+      {"2:7 the name `Big` is not allowed" + std::string{allowed},
+       "4:29 the name `*` is not allowed" + std::string{allowed},
+       "5:29 the name `${{ params.a }}` is not allowed" + std::string{allowed},
+       "6:29 `pool` must be text, found a list (write it like `nightly-report`)",
+       "7:23 unknown key `partition` in a task (write `pool: NAME`)",
+       "8:38 `pool` has no meaning beside `approval` (remove it, or do it in a task that needs "
+       "this one)",
+       "9:41 unknown key `pool` in a hook"});
+  check_refusal("name: p\npool: a\ndefaults: {pool: b}\ntasks: [{name: a, run: x}]\n",
+                {"3:18 `pool` is at the top of the pipeline too (remove one of them)"});
+}
+
 TEST_CASE("refused at their places: what a task claims") {
   check_refusal(
       R"(name: p

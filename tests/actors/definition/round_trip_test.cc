@@ -150,6 +150,7 @@ TEST_CASE("every key reaches the definition") {
   CHECK(made.workspace == workspace_mode::task);
   CHECK(made.max_parallel == 7);
   CHECK(made.priority == 10);
+  CHECK(made.pool == "big");
   CHECK(made.retention == run_retention{50, std::chrono::hours{720}});
   REQUIRE(made.schedules.size() == 2);
   const auto& nightly = made.schedules[0];
@@ -192,6 +193,10 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
                                                        {"rest", "", "none"},
                                                        {"said", "", {}}});
   CHECK(list.priority == 0);
+  CHECK(list.pool == "gpu-1");
+  CHECK(pool_of(made, list) == "gpu-1");
+  CHECK(made.tasks[4].pool.empty());
+  CHECK(pool_of(made, made.tasks[4]) == "big");
   CHECK(list.resources == resource_amounts{{"cpu", 500}, {"gpu", 2}, {"memory", 512U << 20U}});
   CHECK_FALSE(made.tasks[4].priority);
   CHECK(list.secrets == secret_map{{"TOKEN", {secret_source::project, "api-token"}},
@@ -290,7 +295,7 @@ TEST_CASE("a hook is a task behind the one that it belongs to, those of the pipe
   capnp::MallocMessageBuilder message;
   auto compiled = message.initRoot<schemas::CompiledPipeline>();
   compile(made, compiled);
-  CHECK(compiled.getFormat() == 8);
+  CHECK(compiled.getFormat() == 9);
   CHECK(compiled.getTasks()[10].getNeeds().size() == 0);
 }
 
@@ -337,6 +342,17 @@ tasks:
 TEST_CASE("a hook has the priority of its task") {
   const auto made = loaded("name: p\ntasks:\n  - {name: a, run: x, priority: 90, finally: x}\n");
   CHECK(made.tasks[1].priority == 90);
+}
+
+TEST_CASE("a hook goes to the pool of its task, and one of the pipeline to that of the pipeline") {
+  const auto made = loaded(
+      "name: p\ntasks:\n  - {name: a, run: x, pool: gpu, finally: x}\nfinally: x\n"
+      "defaults: {pool: big}\n");
+  REQUIRE(made.tasks.size() == 3);
+  CHECK(made.pool == "big");
+  CHECK(made.tasks[1].pool == "gpu");
+  CHECK(pool_of(made, made.tasks[2]) == "big");
+  CHECK(pool_of({}, {}) == "default");
   check_round_trip(made);
 }
 
@@ -624,6 +640,8 @@ TEST_CASE("what an earlier version would pass over has a later format") {
     CHECK(format(keys) == 6);
   }
   CHECK(format(", limits: {memory: 1Mi}") == 8);
+  CHECK(format(", limits: {memory: 1Mi}, pool: gpu") == 9);
+  CHECK(format("}]\ndefaults: {pool: gpu}\nx-a: [{b: c") == 9);
   CHECK(format(", ranks: 2, limits: {memory: 1Mi}") == 8);
   CHECK(format(", env: {A: \"${{ json('[1]').0 }}\"}") == 8);
   CHECK(format(", artifacts: {a: \"${{ json('[1]').0 }}\"}") == 8);

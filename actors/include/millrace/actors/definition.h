@@ -39,6 +39,7 @@
 #include "millrace/actors/artifact.h"
 #include "millrace/actors/diagnostic.h"
 #include "millrace/actors/name_rule.h"
+#include "millrace/actors/pools.h"
 #include "millrace/actors/priority.h"
 #include "millrace/actors/resources.h"
 #include "millrace/actors/retention.h"
@@ -335,7 +336,8 @@ struct task_definition {
   std::uint32_t ranks = 0;  ///< It is a gang: so many instances, which start together; 0: none.
   /// It is a hook; then it has no `needs`, `run_on`, `when`, fan-out, `outputs` or `approval`.
   std::optional<hook_definition> hook;
-  std::optional<std::uint32_t> priority;       ///< At most priority_max. Nothing: the run's.
+  std::optional<std::uint32_t> priority;  ///< At most priority_max. Nothing: the run's.
+  std::string pool;                       ///< Whose executors it may run on; empty: the pipeline's.
   std::optional<preemption_rule> preemptible;  ///< Nothing: requeue, but never with `retry: never`.
   resource_amounts resources;                  ///< What an attempt takes besides a slot.
   std::uint64_t memory_limit = 0;              ///< Bytes that an attempt may have; 0: any.
@@ -485,6 +487,7 @@ struct pipeline_definition {
   bool fail_fast = false;  ///< The first failed task ends the others but for those that follow
                            ///< failures: hooks, `run_on: always` and `failure`.
   std::optional<std::uint32_t> priority;  ///< Of tasks without one of their own.
+  std::string pool;                       ///< Likewise; empty: the default one.
   run_retention retention;                ///< Of its runs; what is absent is the server's choice.
   std::vector<schedule_definition> schedules;  ///< In written order; no two of one name.
   std::vector<trigger_definition> triggers;    ///< No two of one pipeline.
@@ -498,6 +501,10 @@ struct pipeline_definition {
 
   friend bool operator==(const pipeline_definition&, const pipeline_definition&) = default;
 };
+
+/// Where the task runs, whoever says so: its own pool, the pipeline's, or the default one.
+[[nodiscard]] std::string pool_of(const pipeline_definition& definition,
+                                  const task_definition& task);
 
 /// A definition, or everything that is wrong with the text.
 struct load_result {
