@@ -13,7 +13,7 @@ using runtime::ref;
 
 namespace {
 
-constexpr const char* pool = "default";  // the only one so far
+constexpr const char* pool = "default";  // the key of the actor that keeps all pools
 
 void tell_pool(const api_parts& parts, request& /*received*/, reply answer) {
   call_and_answer(parts.silo, ref<schemas::Pool>(pool).status(), std::move(answer));
@@ -62,7 +62,7 @@ void add_sharing_routes(api_routes& routes) {
   routes.add(method::get, "/api/v1/pool", everywhere(role::READ),
              {.id = "get_pool",
               .tag = "cluster",
-              .summary = "What executors offer, and what projects have of it",
+              .summary = "What executors offer, what projects have of it, and the slots of pools",
               .answers = {{.status = 200,
                            .text = "As the pool sees it.",
                            .body = json_of<schemas::Pool::StatusResults>()}}},

@@ -80,6 +80,7 @@ void print_rules(const ordered_json& definition) {
   const auto part = [&](const char* key) { return definition.value(key, ordered_json::object()); };
   line("Labels", labels_text(part("labels")));
   line("Priority", text_in(definition, "priority"));
+  line("Pool", text_in(definition, "pool"));
   line("Concurrency", concurrency_text(part("concurrency")));
   const auto revert = text_in(part("revert"), "after");
   line("Reverts", revert.empty() ? "" : "after " + revert + " failed runs in a row");

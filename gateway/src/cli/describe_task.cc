@@ -214,6 +214,7 @@ exit_code describe_task(const asker& by, const std::string& id, const std::strin
   line("Ended", local_time(text_in(task, "finished_at")));
   line("Took", text_in(task, "duration"));
   line("Is the run", text_in(task, "child_run"));
+  line("Pool", text_in(*whole, "pool"));
   line("Result of", text_in(*whole, "cached_from"));
   line("Not cached", text_in(*whole, "cache_miss"));
   line("Command",

@@ -243,6 +243,9 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
   if (!setup) {
     return report(setup.error());
   }
+  if (options.count("pools") == 0) {
+    setup->pools = {std::string{actors::every_pool}};  // there is no other executor to wait for
+  }
   std::vector<unfinished_run> left;
   auto choice = left_runs::finish;
   setup->before_work = [&](runtime::silo& silo) { return decide(silo, options, left, choice); };

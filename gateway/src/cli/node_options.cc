@@ -52,6 +52,9 @@ void add_node_options(po::options_description& options) {
   options.add_options()("resources", po::value<std::string>()->value_name("NAME=AMOUNT,..."),
                         "what tasks may ask for beside a slot, such as gpu=2,licence=3; cpu and "
                         "memory are those of the machine or its cgroup unless they are given");
+  options.add_options()("pools", po::value<std::string>()->value_name("NAME,..."),
+                        "the pools that it belongs to, such as gpu,default: it runs the tasks that "
+                        "go to one of these; * stands for all (default: default)");
   options.add_options()("memory-budget", po::value<std::string>()->value_name("SIZE"),
                         "what actors may hold in memory, such as 512M, or none; past it idle ones "
                         "leave it (default: half of what the machine or its cgroup allows)");
@@ -386,6 +389,10 @@ result<node_options> node_options_of(const option_values& options, logs& told) {
   if (!resources) {
     return refused("resources", text_of(options, "resources"), resources.error().text());
   }
+  auto pools = actors::parse_pools(text_of(options, "pools"));
+  if (!pools) {
+    return refused("pools", text_of(options, "pools"), pools.error().text());
+  }
   auto traces = traces_in(options, told);
   const auto ratio = trace_ratio_in(options);
   if (!traces || !ratio) {
@@ -407,6 +414,7 @@ result<node_options> node_options_of(const option_values& options, logs& told) {
   setup.data_directory = data_directory(options);
   setup.slots = *slots;
   setup.resources = *std::move(resources);
+  setup.pools = *std::move(pools);
   auto cluster = cluster_in(options);
   if (!cluster) {
     return std::move(cluster).error();

@@ -381,8 +381,8 @@ exit_code run_cluster(const option_values& options, std::uint32_t silos, logs& t
       .listen = text_of(options, "listen", listen_default),
       .arguments = {},
       .front_arguments = {}};
-  for (const auto* each :
-       {"slots", "resources", "memory-budget", "keep-runs", "keep-age", "secrets-directory"}) {
+  for (const auto* each : {"slots", "resources", "pools", "memory-budget", "keep-runs", "keep-age",
+                           "secrets-directory"}) {
     if (options.count(each) > 0) {
       wanted.arguments.insert(wanted.arguments.end(),
                               {"--" + std::string{each}, text_of(options, each)});

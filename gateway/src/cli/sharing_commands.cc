@@ -307,6 +307,14 @@ std::string free_text(const ordered_json& offer) {
   return text;
 }
 
+std::string pools_text(const ordered_json& offer) {
+  std::string text;
+  for (const auto& each : offer.value("pools", ordered_json::array())) {
+    text += (text.empty() ? "" : ",") + each.get<std::string>();
+  }
+  return text;
+}
+
 exit_code run_pool(const option_values& options, const std::vector<std::string>& positional) {
   if (positional[0] != "status") {
     return report(exit_code::usage, "usage: millrace pool status");
@@ -339,12 +347,18 @@ exit_code run_pool(const option_values& options, const std::vector<std::string>&
   }
   print_rows(server->style(), page->at("projects"),
              {"id", "weight", "share", "used", "running", "waiting", "queued_runs"});
+  if (page->contains("pools")) {  // not of an older version
+    std::cout << '\n';
+    print_rows(server->style(), page->at("pools"),
+               {"id", "executors", "slots", "taken", "waiting"});
+  }
   for (auto& each : page->at("offers")) {
     each["free"] = free_text(each);
+    each["pools"] = pools_text(each);
   }
   std::cout << '\n';
   print_rows(server->style(), page->at("offers"),
-             {"id", "slots", "granted", "free", "takes_nothing"});
+             {"id", "pools", "slots", "granted", "free", "takes_nothing"});
   return exit_code::ok;
 }
 
@@ -365,7 +379,7 @@ std::vector<command> sharing_commands() {
            "  millrace project usage batch\n"
            "  millrace project list\n",
            1, 2, add_project_options, run_project},
-          {"pool", "status", "show what executors offer, and what each project has of it",
+          {"pool", "status", "show what executors and pools offer, and what each project has of it",
            "  millrace pool status\n"
            "  millrace pool status -o json\n",
            1, 1,

@@ -67,6 +67,7 @@ result<std::unique_ptr<node>> node::open(const node_options& options) {
   actors::pipeline_host_options hosted{.data_directory = data,
                                        .slots = options.slots,
                                        .resources = options.resources,
+                                       .pools = options.pools,
                                        .retention = options.retention,
                                        .secrets = options.secrets,
                                        .warn = options.warn,

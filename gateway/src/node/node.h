@@ -19,6 +19,7 @@ struct node_options {
   std::filesystem::path data_directory;
   std::uint32_t slots = 0;  ///< As `pipeline_host_options`, as the next one.
   actors::resource_amounts resources = {};
+  actors::pool_names pools{std::string{actors::default_pool}};          ///< Likewise.
   actors::run_retention retention = actors::run_retention::standard();  ///< Likewise.
   actors::secret_places secrets = {};                                   ///< Likewise.
   runtime::silo_options silo = {};                                      ///< Of its silo.
