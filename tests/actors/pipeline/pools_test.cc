@@ -48,8 +48,8 @@ TEST_CASE("tasks run on the executors of their pools, of which one may have seve
   CHECK(executor_of(lab, run, "train[1]") != "silo/a");
   CHECK(executor_of(lab, run, "save") == "silo/c");
   CHECK(executor_of(lab, run, "save.finally") == "silo/c");
-  CHECK(text_of(lab.task(run, "save").pool()) == "disk");
-  CHECK(text_of(lab.task(run, "plain[0]").pool()) == "default");
+  CHECK(lab.task(run, "save").pool() == "disk");
+  CHECK(lab.task(run, "plain[0]").pool() == "default");
 
   const auto told = lab.silo->call(ref<schemas::Pool>(std::string{pool_key}).status());
   REQUIRE(told);
