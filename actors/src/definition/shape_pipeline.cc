@@ -43,13 +43,11 @@ void read_labels(shape_context& to, const cursor& where) {
   }
 }
 
-// The same as the pipeline's own `env`: neither may quietly win over the other.
+// Over the pipeline's own `env`: what is said nearer to the task counts.
 void read_default_env(shape_context& to, const cursor& where) {
-  auto& env = to.out.definition.env;
-  auto more = read_env(to, where, no_task);
-  refuse_both(to, where, "the pipeline's `env`",
-              [&env](const std::string& name) { return env.contains(name); });
-  env.merge(more);
+  auto over = read_env(to, where, no_task);
+  over.merge(to.out.definition.env);
+  to.out.definition.env = std::move(over);
 }
 
 // Those of the pipeline and of `defaults` are one, and a variable is either a secret or not.

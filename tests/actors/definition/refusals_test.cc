@@ -267,12 +267,6 @@ tasks: [{name: a, run: x, env: [A]}]
        "2:32 `B` must be text, found an empty map",
        "3:32 `env` must be a map, found a list (write `env: {NAME: value}`)"});
   check_refusal(R"(name: p
-defaults: {env: {A: d, B: d}}
-env: {A: p, C: p}
-tasks: [{name: a, run: x, env: {A: t}}]
-)",
-                {"2:18 `A` is in the pipeline's `env` too (remove one of them)"});
-  check_refusal(R"(name: p
 defaults: {retries: 3, timeouts: 3s}
 tasks: [{name: a, run: x}]
 )",

@@ -266,6 +266,18 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
                                       make_value(false)}});
 }
 
+TEST_CASE("a variable that several levels have is that of the nearest") {
+  const auto made = loaded(R"(name: p
+env: {A: pipeline, B: pipeline, C: pipeline}
+defaults: {env: {B: defaults, C: defaults, D: defaults}}
+tasks: [{name: a, run: x, env: {C: task}}]
+)");
+  CHECK(made.env ==
+        std::map<std::string, std::string>{
+            {"A", "pipeline"}, {"B", "defaults"}, {"C", "defaults"}, {"D", "defaults"}});
+  CHECK(made.tasks[0].env == std::map<std::string, std::string>{{"C", "task"}});
+}
+
 TEST_CASE("a hook is a task behind the one that it belongs to, those of the pipeline come last") {
   const auto made = loaded(every_key);
   const auto& cancel = made.tasks[5];
