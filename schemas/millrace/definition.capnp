@@ -337,6 +337,8 @@ struct CompiledTask {
   # Bytes that an attempt may have of memory; 0: as it likes. With this the format is 8.
   pool @32 :Text;
   # Whose executors it may run on; empty: that of the pipeline. With one the format is 9.
+  labels @33 :List(CompiledEntry);
+  # Words to find it by. With these, or with a call of an actor, the format is 10.
 
   enum RunOn {
     success @0;    # All succeeded.
@@ -404,7 +406,7 @@ struct Step {
     container @1 :ContainerStep;
     # A command in an image. Not made by this version.
     actor @2 :ActorStep;
-    # A call of an actor. Not made by this version.
+    # A call of an actor.
     child @3 :ChildStep;
     # A run of another pipeline.
     approval @4 :ApprovalStep;

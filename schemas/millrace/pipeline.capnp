@@ -48,6 +48,9 @@ enum AttemptEnd {
   queued @11;      # It has not started: it waits for a slot.
   preempted @12;   # It made way for one of higher priority.
   cached @13;      # It was none: a kept result of an earlier run was used.
+  answered @14;    # It was a call of an actor, which has answered.
+  refused @15;     # The actor has answered with an error, which it would answer again.
+  unanswered @16;  # Nobody knows whether the call has had an effect.
 }
 
 struct Variable {
@@ -57,8 +60,9 @@ struct Variable {
 }
 
 struct Label {
-  # What a submission says of its run for people and filters; it changes nothing.
-  name @0 :Text;   # Unique in a run.
+  # What a submission says of its run, or a definition of a task, for people and filters; it changes
+  # nothing.
+  name @0 :Text;   # Unique in a run or task.
   value @1 :Text;  # Free text.
 }
 
@@ -463,6 +467,7 @@ struct TaskStatus {
   child @12 :Text $Actor.json("child_run");  # The run that it is, of a task with `pipeline`.
   artifacts @13 :List(Artifact);      # Of the attempt that succeeded.
   cachedFrom @14 :Text;               # The run whose result it has; empty: its own.
+  labels @15 :List(Label);            # Of its task. Only in answers.
 }
 
 struct RunEvent {
@@ -588,11 +593,12 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   # `check`: as of `RunStatus`.
   status @1 () -> (run :RunStatus) $Actor.readOnly;
   # The run as a whole.
-  tasks @2 (cursor :Text, limit :UInt32) -> (tasks :List(TaskStatus), nextCursor :Text)
-      $Actor.readOnly;
+  tasks @2 (cursor :Text, limit :UInt32, label :Text)
+      -> (tasks :List(TaskStatus), nextCursor :Text) $Actor.readOnly;
   # In the order of the definition, those after the instance named `cursor`; `nextCursor` is empty
   # at the end. Those that have not started are `waiting`; a fan-out is one until its list is known.
-  # limit 0: 1,000; at most 10,000.
+  # limit 0: 1,000; at most 10,000. `label`: only those with these labels, as of `Pipeline.runs`;
+  # empty: all.
   task @3 (name :Text) -> (task :TaskStatus) $Actor.readOnly;
   # One instance, by the name that a person types.
   events @4 (after :UInt64, waitMs :UInt32, limit :UInt32) -> (events :List(RunEvent), ended :Bool)
@@ -698,6 +704,15 @@ struct TaskSpec {
   cache @35 :CacheWish;      # Absent: no result of it is kept or used.
   round @36 :UInt32;         # As of `Gang`; of one epoch, one with no higher round is ignored.
   memoryLimit @37 :UInt64;   # As of `AttemptSpec`.
+  call @38 :ActorCall;       # What it is, in place of a command; absent: it is a command.
+}
+
+struct ActorCall {
+  # Of an actor of the silos, by a task.
+  type @0 :Text;             # Of the actor.
+  key @1 :Text;              # Of the actor.
+  method @2 :Text;           # In snake_case.
+  params @3 :Text $Actor.secret;  # JSON object, expressions filled in.
 }
 
 struct Attempt {
@@ -791,10 +806,12 @@ interface Task $Actor.actor("task") $Actor.group("run") $Actor.affinity("/") {
   # From the run: it is wanted no more.
   describe @5 () -> (name :Text $Actor.json("id"), run :Text, state :TaskState, reason :Text,
                      command :List(Text), attempts :List(Attempt),
-                     artifacts :List(Artifact), cachedFrom :Text, cacheMiss :Text, pool :Text)
+                     artifacts :List(Artifact), cachedFrom :Text, cacheMiss :Text, pool :Text,
+                     labels :List(Label))
       $Actor.readOnly;
   # Itself and its attempts, the oldest first. `not_found` before its first `begin`. `cachedFrom`,
-  # `cacheMiss`: as of `TaskStored`. `pool`: whose executors it goes to.
+  # `cacheMiss`: as of `TaskStored`. `pool`: whose executors it goes to. `labels`: as of `TaskStatus`,
+  # which its run knows.
   forget @6 () -> () $Actor.internal;
   # From the run, which is being removed.
   attemptSpec @7 (number :UInt32) -> (attempt :AttemptSpec) $Actor.readOnly $Actor.internal;
@@ -807,6 +824,8 @@ interface Task $Actor.actor("task") $Actor.group("run") $Actor.affinity("/") {
   # may be missing.
   lookUp @10 (attempt :UInt32) -> () $Actor.reentrant $Actor.internal;
   # From itself: the attempt takes a kept result, or begins.
+  callActor @11 (attempt :UInt32) -> () $Actor.reentrant $Actor.internal;
+  # From itself: the attempt is a call, which is to be made. 0: that of the latest is made now.
 }
 
 # --- pool ----------------------------------------------------------------------------------------

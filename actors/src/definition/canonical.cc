@@ -299,6 +299,7 @@ json json_of(const task_definition& task) {
   auto made = json::object();
   made["name"] = task.name;
   put(made, "description", task.description);
+  put(made, "labels", task.labels);
   put(made, "run", task.run);
   if (!task.command.empty()) {
     made["command"] = task.command;
@@ -315,6 +316,10 @@ json json_of(const task_definition& task) {
     put(made["callback"] = json::object(), "prompt", *task.callback);
   }
   put(made, "pipeline", task.pipeline);
+  if (task.actor) {
+    made["actor"] = task.actor->type + "/" + task.actor->key;
+    made["method"] = task.actor->method;
+  }
   for (const auto& [name, content] : task.params) {
     made["params"][name] = to_json_value(content);
   }

@@ -212,6 +212,14 @@ void put_step(schemas::Step::Builder into, const task_definition& task) {
     child.setParams(json_of(task.params).c_str());
     return;
   }
+  if (task.actor) {
+    auto call = into.initActor();
+    call.setType(task.actor->type.c_str());
+    call.setKey(task.actor->key.c_str());
+    call.setMethod(task.actor->method.c_str());
+    call.setParams(json_of(task.params).c_str());
+    return;
+  }
   auto process = into.initProcess();
   put(process, task.run, task.command, task.shell);
   process.setWorkdir(task.workdir.c_str());
@@ -267,6 +275,7 @@ void put(schemas::CompiledTask::Builder into, const task_definition& task,
   }
   into.setName(task.name.c_str());
   into.setDescription(task.description.c_str());
+  put(into.initLabels(size_of(task.labels.size())), task.labels);
   put_step(into.initStep(), task);
   auto edges = into.initNeeds(size_of(task.hook ? 0 : needs.size()));
   for (unsigned at = 0; at < edges.size(); ++at) {
@@ -469,6 +478,12 @@ result<void> read_step(schemas::Step::Reader step, task_definition& made) {
     made.params = values_of(step.getChild().getParams());
     return {};
   }
+  if (step.isActor()) {
+    const auto call = step.getActor();
+    made.actor = {string_of(call.getType()), string_of(call.getKey()), string_of(call.getMethod())};
+    made.params = values_of(call.getParams());
+    return {};
+  }
   if (!step.isProcess()) {
     return error{errc::invalid_argument, "the task `" + made.name +
                                              "` is of a kind that this version cannot run; a newer "
@@ -493,6 +508,7 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
                        std::size_t at) {
   auto& made = into.tasks[at];
   made.description = string_of(task.getDescription());
+  made.labels = map_of(task.getLabels());
   if (auto step = read_step(task.getStep(), made); !step) {
     return step;
   }

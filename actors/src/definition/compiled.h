@@ -11,7 +11,7 @@ namespace millrace::actors {
 
 /// The newest format that `compile` writes and `definition_of` reads. A definition has the oldest
 /// whose readers run it as it says: compiled_format.cc tells what is new in which.
-inline constexpr std::uint32_t compiled_format = 9;
+inline constexpr std::uint32_t compiled_format = 10;
 
 /// The oldest one whose readers run some of the tasks alone where they are told to.
 inline constexpr std::uint32_t parts_format = 7;

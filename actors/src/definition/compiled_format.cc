@@ -73,6 +73,7 @@ private:
     raise(7, task.cache || task.ranks > 0);
     raise(8, task.memory_limit > 0);
     raise(9, !task.pool.empty());
+    raise(10, task.actor || !task.labels.empty());
   }
 
   void read_texts(const task_definition& task) {
@@ -83,6 +84,7 @@ private:
     read(task.params);
     read(task.workdir);
     read(task.approval);
+    read(task.actor ? task.actor->key : "");
     read(task.callback.value_or(""));
     read(task.timeout);
     read(task.start_timeout);

@@ -89,6 +89,9 @@ step_kind step_of(const task_definition& task) noexcept {
   if (task.callback) {
     return step_kind::callback;
   }
+  if (task.actor) {
+    return step_kind::actor;
+  }
   return task.pipeline.empty() ? step_kind::command : step_kind::child;
 }
 

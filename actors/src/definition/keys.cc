@@ -126,7 +126,10 @@ constexpr std::array task_words{word{"name"},
                                 word{"stdout"},
                                 word{"artifacts"},
                                 word{"cache"},
-                                word{"limits"}};
+                                word{"limits"},
+                                word{"labels"},
+                                word{"actor"},
+                                word{"method"}};
 
 constexpr std::array task_foreign{
     foreign_key{"id", "write `name`"},
@@ -212,8 +215,7 @@ constexpr std::array task_foreign{
     foreign_key{"image", ""},
     foreign_key{"container", ""},
     foreign_key{"pull", ""},
-    foreign_key{"actor", ""},
-    foreign_key{"with", ""},
+    foreign_key{"with", "write `params`, beside `actor` and `method`"},
     foreign_key{"uses", "write `pipeline: name` for a run of another pipeline"},
     foreign_key{"call", "write `pipeline: name`"},
     foreign_key{"subflow", "write `pipeline: name`"},
@@ -230,8 +232,8 @@ constexpr std::array task_foreign{
     foreign_key{"memoize", "write `cache: true`, or `cache: {key: ..., ttl: 7d}`"},
     foreign_key{"caches", "write `cache: true`"},
     foreign_key{"cache_policy", "write `cache: true`"},
-    foreign_key{"labels", ""},
-    foreign_key{"tags", ""},
+    foreign_key{"tags", "write `labels`, a map"},
+    foreign_key{"metadata", "write `labels`, a map"},
     foreign_key{"placement", "write `pool: NAME`"},
     foreign_key{"partition", "write `pool: NAME`"},
     foreign_key{"queue", "write `pool: NAME`"},

@@ -89,6 +89,9 @@ struct task_defaults {
 };
 
 // The parts.
+/// `labels`. `whose`: as in "a task".
+void read_labels(shape_context& to, const cursor& where, std::string_view whose,
+                 std::map<std::string, std::string>& into);
 void read_params(shape_context& to, const cursor& where);
 /// A value of a parameter: a scalar, or a list or map of them.
 [[nodiscard]] std::optional<value> read_param_content(shape_context& to, const cursor& where);

@@ -16,11 +16,14 @@ constexpr std::array at_limit_words{std::string_view{"queue"}, std::string_view{
 // Of `concurrency` and `revert`.
 constexpr std::int64_t runs_bound_max = 1'000;
 
-void read_labels(shape_context& to, const cursor& where) {
+}  // namespace
+
+void read_labels(shape_context& to, const cursor& where, std::string_view whose,
+                 std::map<std::string, std::string>& into) {
   const auto entries = to.in.read_map(where, "a map", "write `labels: {team: data}`");
   if (entries && entries->size() > submission_labels_max) {
-    to.in.report(where,
-                 "a pipeline has at most " + std::to_string(submission_labels_max) + " labels");
+    to.in.report(where, std::string{whose} + " has at most " +
+                            std::to_string(submission_labels_max) + " labels");
     return;
   }
   std::size_t bytes = 0;
@@ -34,7 +37,7 @@ void read_labels(shape_context& to, const cursor& where) {
       to.in.report(here, "the value of a label has at most " +
                              std::to_string(label_value_bytes_max) + " bytes");
     } else if (text) {
-      to.out.definition.labels[key->text] = *std::move(text);
+      into[key->text] = *std::move(text);
     }
   }
   if (bytes > submission_labels_bytes_max) {
@@ -42,6 +45,8 @@ void read_labels(shape_context& to, const cursor& where) {
                             std::to_string(submission_labels_bytes_max) + " are allowed");
   }
 }
+
+namespace {
 
 // Over the pipeline's own `env`: what is said nearer to the task counts.
 void read_default_env(shape_context& to, const cursor& where) {
@@ -236,7 +241,7 @@ void read_shape(reader& in, const cursor& root, loaded_shape& out) {
   }
   read_text(to, fields->at("description"), made.description);
   if (const auto labels = fields->at("labels")) {
-    read_labels(to, *labels);
+    read_labels(to, *labels, "a pipeline", made.labels);
   }
   if (const auto params = fields->at("params")) {
     read_params(to, *params);

@@ -121,11 +121,15 @@ void read_command(shape_context& to, const cursor& where, task_definition& made,
   }
 }
 
-// Refuses what only commands have.
-template <std::size_t Count>
+// Refuses what only commands have, but for `allowed`.
+template <std::size_t Count, std::size_t Allowed = 0>
 void refuse_of_commands(shape_context& to, const field_map& fields, const char* beside,
-                        const std::array<const char*, Count>& more) {
+                        const std::array<const char*, Count>& more,
+                        const std::array<std::string_view, Allowed>& allowed = {}) {
   const auto refuse = [&](const char* key) {
+    if (std::find(allowed.begin(), allowed.end(), key) != allowed.end()) {
+      return;
+    }
     if (const auto found = fields.at(key)) {
       to.in.report(*found, "`" + std::string{key} + "` has no meaning beside `" + beside + "`",
                    "remove it, or do it in a task that needs this one");
@@ -149,7 +153,7 @@ void read_child(shape_context& to, const cursor& where, const field_map& fields,
   if (const auto params = fields.at("params")) {
     read_values(to, *params, "write `params: {day: monday}`", name_rule::field, made.params, task);
   }
-  refuse_of_commands(to, fields, "pipeline", std::array{"approval"});
+  refuse_of_commands(to, fields, "pipeline", std::array{"approval", "actor", "method"});
   made.retry = {};  // what `defaults` says is for commands
   made.timeout.reset();
 }
@@ -164,9 +168,9 @@ void read_callback(shape_context& to, const cursor& where, const field_map& fiel
     read_text(to, *prompt, *made.callback);
     note_text(to, *prompt, *made.callback, task);
   }
-  refuse_of_commands(
-      to, fields, "callback",
-      std::array{"approval", "pipeline", "params", "allow_failures", "for_each", "matrix"});
+  refuse_of_commands(to, fields, "callback",
+                     std::array{"approval", "pipeline", "params", "allow_failures", "for_each",
+                                "matrix", "actor", "method"});
   made.retry = {};  // what `defaults` says is for commands
   made.timeout.reset();
 }
@@ -180,9 +184,59 @@ void read_approval(shape_context& to, const cursor& where, const field_map& fiel
     to.in.report(where, "`approval` is empty", "write what the person is asked");
   }
   note_text(to, where, made.approval, task);
-  refuse_of_commands(to, fields, "approval", std::array{"allow_failures", "params"});
+  refuse_of_commands(to, fields, "approval",
+                     std::array{"allow_failures", "params", "actor", "method"});
   made.retry = {};  // what `defaults` says is for commands
   made.timeout.reset();
+}
+
+// As the runtime calls types and methods.
+bool is_word(std::string_view text) {
+  const auto is_part = [](char each) {
+    return (each >= 'a' && each <= 'z') || (each >= '0' && each <= '9') || each == '_';
+  };
+  return !text.empty() && text[0] >= 'a' && text[0] <= 'z' &&
+         std::all_of(text.begin(), text.end(), is_part);
+}
+
+// A call of an actor in place of a command. Whether there are such actors is known where it runs.
+void read_actor(shape_context& to, const cursor& where, const field_map& fields,
+                task_definition& made, std::size_t task) {
+  auto& call = made.actor.emplace();
+  const auto text = to.in.read_text(where, "write `actor: TYPE/KEY`").value_or("");
+  const auto slash = text.find('/');
+  call.type = text.substr(0, slash);
+  call.key = slash == std::string::npos ? "" : text.substr(slash + 1);
+  if (where.node->kind == yaml_kind::scalar && (!is_word(call.type) || call.key.empty())) {
+    to.in.report(where, "`actor` must be a type, a `/` and a key, found `" + text + "`",
+                 "write it like `counter/visits`; only the key may hold expressions");
+  } else {
+    note_text(to, where, text, task);
+  }
+  if (const auto method = fields.at("method")) {
+    call.method = to.in.read_text(*method, "write `method: add`").value_or("");
+    if (method->node->kind == yaml_kind::scalar && !is_word(call.method)) {
+      to.in.report(*method, "`" + call.method + "` is no name of a method",
+                   "write it in snake_case, as `millrace actor types` shows it");
+    }
+  } else {
+    to.in.report(where, "the task has an `actor` and no `method`", "add `method: add`");
+  }
+  if (const auto params = fields.at("params")) {
+    read_values(to, *params, "write `params: {amount: 5}`", name_rule::field, made.params, task);
+  }
+  refuse_of_commands(to, fields, "actor", std::array{"approval", "callback", "pipeline"},
+                     std::array{std::string_view{"retry"}, std::string_view{"outputs"}});
+  made.retry.on_exit.clear();  // what `defaults` says of exit codes is for commands
+  made.retry.not_on_exit.clear();
+}
+
+// `retry` of such a task, once it has been read.
+void refuse_exit_codes(shape_context& to, const cursor& where, task_definition& made) {
+  if (!made.retry.on_exit.empty() || !made.retry.not_on_exit.empty() || made.retry_command) {
+    to.in.report(where, "a call of an actor has no exit code, and no command to try again with",
+                 "remove `on_exit`, `not_on_exit`, `run` and `command`");
+  }
 }
 
 }  // namespace
@@ -226,13 +280,21 @@ void read_what_to_run(shape_context& to, const field_map& fields, task_definitio
     read_approval(to, *approval, fields, made, task);
     return;
   }
+  if (const auto actor = fields.at("actor")) {
+    read_actor(to, *actor, fields, made, task);
+    return;
+  }
+  if (const auto method = fields.at("method")) {
+    to.in.report(*method, "`method` goes with `actor`", "add `actor: TYPE/KEY`");
+    return;
+  }
   if (const auto params = fields.at("params")) {
-    to.in.report(*params, "`params` goes with `pipeline`",
+    to.in.report(*params, "`params` goes with `pipeline` and `actor`",
                  "parameters reach a command as `$MILLRACE_PARAM_...`; declare them at the top");
   }
   if (!fields.at("run") && !fields.at("command")) {
     to.in.report(fields.where(),
-                 "the task has no `run`, `command`, `pipeline`, `approval` or "
+                 "the task has no `run`, `command`, `pipeline`, `actor`, `approval` or "
                  "`callback`",
                  "add `run: echo hello`, or `command: [program, argument]`");
   }
@@ -419,6 +481,9 @@ void read_task(shape_context& to, const cursor& where, const task_defaults& defa
     to.in.report(where, "the task has no `name`", "add `name: build`");
   }
   read_text(to, fields->at("description"), made.description);
+  if (const auto labels = fields->at("labels")) {
+    read_labels(to, *labels, "a task", made.labels);
+  }
   read_what_to_run(to, *fields, made, index, defaults.shell);
   read_surroundings(to, *fields, made, index);
   read_conditions(to, *fields, made, index);
@@ -434,6 +499,9 @@ void read_task(shape_context& to, const cursor& where, const task_defaults& defa
   read_task_secrets(to, *fields, made);
   if (const auto retry = fields->at("retry")) {
     read_retry(to, *retry, made, index, defaults.shell);
+    if (made.actor) {
+      refuse_exit_codes(to, *retry, made);
+    }
   }
   if (const auto codes = fields->at("success_exit_codes")) {
     read_success(to, *codes, made);

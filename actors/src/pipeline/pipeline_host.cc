@@ -69,6 +69,7 @@ public:
         home_(home),
         id_(options_.executor_id.empty() ? home.name() : options_.executor_id),
         name_(options_.data_directory / "executor"),
+        calls_([&home] { return home.types(); }, options_.callable_types),
         jobs_(home.time()),
         reports_(home, jobs_, options_.data_directory, options_.warn) {}
   impl(const impl&) = delete;
@@ -118,7 +119,8 @@ public:
     home_.add<run_actor>([log = options_.log]() -> std::unique_ptr<run_actor> {
       return std::make_unique<run_actor>(log);
     });
-    home_.add<task_actor>();
+    home_.add<task_actor>(
+        [this]() -> std::unique_ptr<task_actor> { return std::make_unique<task_actor>(&calls_); });
     home_.add<pool_actor>(
         [this, time = &home_.time(), lease = options_.lease]() -> std::unique_ptr<pool_actor> {
           return std::make_unique<pool_actor>(*time, lease, pool_);
@@ -179,6 +181,7 @@ private:
   executor_name name_;
   schedule_figures schedules_;
   pool_figures pool_;
+  const actor_calls calls_;
   worker jobs_;
   report_delivery reports_;
   std::unique_ptr<process_executor> executor_;

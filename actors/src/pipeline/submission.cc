@@ -101,4 +101,11 @@ bool has_labels(capnp::List<schemas::Label>::Reader labels, const label_filter& 
   return found == wanted.size();
 }
 
+bool has_labels(const std::map<std::string, std::string>& labels, const label_filter& wanted) {
+  return std::all_of(wanted.begin(), wanted.end(), [&](const auto& each) {
+    const auto one = labels.find(each.first);
+    return one != labels.end() && (!each.second || *each.second == one->second);
+  });
+}
+
 }  // namespace millrace::actors

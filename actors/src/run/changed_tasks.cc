@@ -11,6 +11,7 @@ namespace {
 task_definition what_it_does(task_definition task) {
   const task_definition plain;
   task.description = plain.description;
+  task.labels = plain.labels;
   task.timeout = plain.timeout;
   task.start_timeout = plain.start_timeout;
   task.heartbeat = plain.heartbeat;

@@ -26,6 +26,11 @@ namespace {
 
 // Of parameters and outputs, with the end of a run: they may start others, and are mostly short.
 constexpr std::size_t told_bytes_max = std::size_t{32} << 10U;
+// Whether its instances are task actors, and not the run's own.
+bool has_task_actor(step_kind kind) {
+  return kind == step_kind::command || kind == step_kind::actor;
+}
+
 attempted attempted_in(schemas::TaskStatus::Reader row) {
   return row.getStartedAt() != 0 ? attempted::yes
          : row.getAttempt() != 0 ? attempted::no
@@ -348,7 +353,7 @@ void run_actor::apply(run_effects effects) {
       const auto reason = state().getEnding() ? text_of(state().getReason()) : each.reason;
       const auto name = graph_->name_of(each.id);
       const auto kind = step_of(graph_->task(each.id.task));
-      if (kind == step_kind::command) {
+      if (has_task_actor(kind)) {
         send(ref<schemas::Task>(key() + "/" + name).cancel(reason));
       } else if (!waiting_at(name, kind)) {
         continue;
@@ -418,7 +423,7 @@ void run_actor::end_here(instance_id id, TaskState state, const std::string& rea
   count(state, 1);
   const auto reader = row.asReader();
   add_event(&reader);
-  if (step_of(graph_->task(id.task)) != step_kind::command) {
+  if (!has_task_actor(step_of(graph_->task(id.task)))) {
     cancel_reminder(std::string{step_reminder} + graph_->name_of(id));
   }
   auto then = graph_->ended(id, state, outputs, reason, no_exit_code, attempted_in(row.asReader()));
@@ -431,7 +436,7 @@ void run_actor::end_here(instance_id id, TaskState state, const std::string& rea
 }
 
 void run_actor::start(instance_id id, run_effects& effects, std::vector<pool_entry>& wishes) {
-  if (const auto kind = step_of(graph_->task(id.task)); kind != step_kind::command) {
+  if (const auto kind = step_of(graph_->task(id.task)); !has_task_actor(kind)) {
     kind == step_kind::child ? start_child(id, effects) : ask(id, effects);
     return;
   }
@@ -460,7 +465,8 @@ void run_actor::start(instance_id id, run_effects& effects, std::vector<pool_ent
   }
   // After a retry of the run the task alone knows the number of its next attempt.
   // One that may have a kept result asks for a slot itself, if it has none.
-  if (state().getEpoch() == 0 && round == 0 && !looks_up(spec->read().getSpec())) {
+  if (!spec->read().getSpec().hasCall() && state().getEpoch() == 0 && round == 0 &&
+      !looks_up(spec->read().getSpec())) {
     spec->build().setEnqueued(true);
     auto entry = wishes.emplace_back().build();
     entry.setTask(task.c_str());

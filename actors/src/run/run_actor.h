@@ -135,6 +135,7 @@ private:
   void tell_span_of_end();
   void report(std::int64_t ended_before = 0);
   void tell_waiting(schemas::TaskStatus::Builder status, instance_id id) const;
+  void put_labels(schemas::TaskStatus::Builder status, std::uint32_t task) const;
   void count(schemas::TaskState state, int by);
   void count_cached(const schemas::TaskStatus::Reader& row, int by);
   void count_waiting();

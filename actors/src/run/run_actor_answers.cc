@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "millrace/actors/submission.h"
 #include "pipeline/names.h"
 #include "run/run_actor.h"
 
@@ -76,6 +77,16 @@ async<run_actor::status_results> run_actor::status() {
   co_return results;
 }
 
+void run_actor::put_labels(schemas::TaskStatus::Builder status, std::uint32_t task) const {
+  const auto& labels = graph_->task(task).labels;
+  auto list = status.initLabels(static_cast<unsigned>(labels.size()));
+  unsigned at = 0;
+  for (const auto& [name, text] : labels) {
+    list[at].setName(name.c_str());
+    list[at++].setValue(text.c_str());
+  }
+}
+
 // One that has no row yet waits.
 void run_actor::tell_waiting(schemas::TaskStatus::Builder status, instance_id id) const {
   status.setName(graph_->name_of(id).c_str());
@@ -109,8 +120,14 @@ async<run_actor::tasks_results> run_actor::tasks(tasks_params params) {
   const auto limit =
       params.limit() == 0 ? tasks_page_default : std::min(params.limit(), tasks_page_max);
   std::vector<instance_id> page;
+  const auto labels = parse_label_filter(params.label());
+  if (!labels) {
+    co_return error{labels.error()};
+  }
   for (; at && page.size() < limit; at = graph_->next_instance(at)) {
-    page.push_back(*at);
+    if (has_labels(graph_->task(at->task).labels, *labels)) {
+      page.push_back(*at);
+    }
   }
   tasks_results results;
   auto list = results.build().initTasks(static_cast<unsigned>(page.size()));
@@ -120,6 +137,7 @@ async<run_actor::tasks_results> run_actor::tasks(tasks_params params) {
     } else {
       tell_waiting(list[index], page[index]);
     }
+    put_labels(list[index], page[index].task);
   }
   results.build().setNextCursor(at ? graph_->name_of(page.back()).c_str() : "");
   co_return results;
@@ -181,6 +199,7 @@ async<run_actor::task_results> run_actor::task(task_params params) {
   } else {
     tell_waiting(results.build().initTask(), *id);
   }
+  put_labels(results.build().getTask(), id->task);
   co_return results;
 }
 

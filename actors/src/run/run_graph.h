@@ -320,6 +320,8 @@ public:
   [[nodiscard]] runtime::result<std::string> inputs(instance_id id) const;
   /// What the run gets that it is, as JSON. Errors: as above; `too_large`.
   [[nodiscard]] runtime::result<std::string> child_params(instance_id id) const;
+  /// The key of the actor that an instance calls. Errors: an expression that has no value.
+  [[nodiscard]] runtime::result<std::string> actor_key(instance_id id) const;
   /// Of the run, but for those that read a task which was not asked for. Requires: it has
   /// succeeded. Errors: as above; `too_large`.
   [[nodiscard]] runtime::result<output_list> outputs() const;

@@ -320,6 +320,15 @@ result<std::string> run_graph::child_params(instance_id id) const {
   return text;
 }
 
+result<std::string> run_graph::actor_key(instance_id id) const {
+  const auto& one = instance(id);
+  auto filled = fill(definition_.tasks[id.task].actor->key, scope{*this, id.task, &one});
+  if (!filled) {
+    return runtime::error{filled.error().code(), "actor: " + filled.error().text()};
+  }
+  return filled;
+}
+
 // Whether an expression in it is about a task that was not asked for.
 bool run_graph::reads_unselected(const std::string& text) const {
   auto reads = false;

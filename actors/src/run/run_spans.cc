@@ -48,10 +48,12 @@ const char* result_of(AttemptEnd end, bool is_success) {
     case AttemptEnd::EXITED:
       return is_success ? "success" : "failure";
     case AttemptEnd::CACHED:
+    case AttemptEnd::ANSWERED:
       return "success";
     case AttemptEnd::SIGNALLED:
     case AttemptEnd::LOG_LIMIT:
     case AttemptEnd::BAD_OUTPUTS:
+    case AttemptEnd::REFUSED:
       return "failure";
     case AttemptEnd::TIMED_OUT:
       return "timeout";

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "definition/exit_codes.h"
+#include "millrace/actors/duration_text.h"
 #include "millrace/actors/process.h"
 #include "pipeline/names.h"
 #include "pool/wish_rows.h"
@@ -195,6 +196,82 @@ result<void> put_cache(const run_graph& graph, instance_id id, const task_spec_r
   return {};
 }
 
+void put_identity(const run_graph& graph, instance_id id, const task_spec_run& run,
+                  schemas::TaskSpec::Builder spec) {
+  spec.setRun(run.key.c_str());
+  spec.setTask(graph.task(id.task).name.c_str());
+  spec.setIndex(id.index);
+  spec.setName(graph.name_of(id).c_str());
+  spec.setEpoch(run.epoch);
+  spec.setRound(graph.gang(id.task).round);
+  spec.setLabel(graph.instance(id).label.c_str());
+  if (run.place) {
+    store_place(run.place, spec.initTrace());
+  }
+}
+
+void put_retry(const task_definition& task, schemas::TaskSpec::Builder spec) {
+  spec.setMaxAttempts(task.ranks > 0 ? 1 : task.retry.max_attempts);  // its run begins a gang again
+  spec.setDelayNs(task.retry.delay.count());
+  spec.setBackoff(task.retry.backoff);
+  spec.setMaxDelayNs(task.retry.max_delay.count());
+  spec.setJitter(task.retry.jitter);
+  spec.setGiveUpWhenLost(task.retry.on_lost == lost_attempt::give_up);
+  put_codes(spec.initOnExit(static_cast<unsigned>(task.retry.on_exit.size())), task.retry.on_exit);
+  put_codes(spec.initNotOnExit(static_cast<unsigned>(task.retry.not_on_exit.size())),
+            task.retry.not_on_exit);
+}
+
+// Those that must be written.
+void put_outputs(const task_definition& task, schemas::TaskSpec::Builder spec) {
+  const auto must_be_written = [](const output_definition& each) { return !each.fallback; };
+  auto outputs = spec.initOutputs(static_cast<unsigned>(
+      std::count_if(task.outputs.begin(), task.outputs.end(), must_be_written)));
+  unsigned at = 0;
+  for (const auto& each : task.outputs) {
+    if (must_be_written(each)) {
+      outputs.set(at++, each.name.c_str());
+    }
+  }
+}
+
+// A task that calls an actor: no executor has anything to do with it.
+result<schemas::task_interface::begin_params> call_spec_of(const run_graph& graph, instance_id id,
+                                                           const task_spec_run& run) {
+  const auto key = graph.actor_key(id);
+  if (!key) {
+    return key.error();
+  }
+  const auto given = graph.child_params(id);
+  if (!given) {
+    return given.error();
+  }
+  const auto limits = graph.limits(id);
+  if (!limits) {
+    return limits.error();
+  }
+  const auto timeout = limits->timeout.value_or(runtime::duration{});
+  if (timeout > actor_call_timeout_max) {
+    return runtime::error{runtime::errc::invalid_argument,
+                          "timeout: a call of an actor takes at most " +
+                              format_duration(actor_call_timeout_max) + ", since its answer is " +
+                              "known for so long"};
+  }
+  const auto& task = graph.task(id.task);
+  schemas::task_interface::begin_params params;
+  auto spec = params.build().initSpec();
+  put_identity(graph, id, run, spec);
+  auto call = spec.initCall();
+  call.setType(task.actor->type.c_str());
+  call.setKey(key->c_str());
+  call.setMethod(task.actor->method.c_str());
+  call.setParams(given->c_str());
+  spec.setTimeoutNs(timeout.count());
+  put_retry(task, spec);
+  put_outputs(task, spec);
+  return params;
+}
+
 }  // namespace
 
 bool looks_up(const schemas::TaskSpec::Reader& spec) {
@@ -203,6 +280,9 @@ bool looks_up(const schemas::TaskSpec::Reader& spec) {
 
 result<schemas::task_interface::begin_params> task_spec_of(const run_graph& graph, instance_id id,
                                                            const task_spec_run& run) {
+  if (graph.task(id.task).actor) {
+    return call_spec_of(graph, id, run);
+  }
   const auto environment = environment_of(graph, id, run);
   if (!environment) {
     return environment.error();
@@ -237,13 +317,7 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
 
   schemas::task_interface::begin_params params;
   auto spec = params.build().initSpec();
-  spec.setRun(run.key.c_str());
-  spec.setTask(task.name.c_str());
-  spec.setIndex(id.index);
-  spec.setName(name.c_str());
-  spec.setEpoch(run.epoch);
-  spec.setRound(graph.gang(id.task).round);
-  spec.setLabel(graph.instance(id).label.c_str());
+  put_identity(graph, id, run, spec);
   put_words(spec.initArgv(static_cast<unsigned>(argv->size())), *argv);
   put_words(spec.initArgvOnRetry(static_cast<unsigned>(again->size())), *again);
   auto variables = spec.initEnvironment(static_cast<unsigned>(environment->size()));
@@ -271,18 +345,7 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   spec.setMemoryLimit(task.memory_limit);
   spec.setWorkdir(workdir->c_str());
   spec.setInputs(inputs->c_str());
-  if (run.place) {
-    store_place(run.place, spec.initTrace());
-  }
-  spec.setMaxAttempts(task.ranks > 0 ? 1 : task.retry.max_attempts);  // its run begins a gang again
-  spec.setDelayNs(task.retry.delay.count());
-  spec.setBackoff(task.retry.backoff);
-  spec.setMaxDelayNs(task.retry.max_delay.count());
-  spec.setJitter(task.retry.jitter);
-  spec.setGiveUpWhenLost(task.retry.on_lost == lost_attempt::give_up);
-  put_codes(spec.initOnExit(static_cast<unsigned>(task.retry.on_exit.size())), task.retry.on_exit);
-  put_codes(spec.initNotOnExit(static_cast<unsigned>(task.retry.not_on_exit.size())),
-            task.retry.not_on_exit);
+  put_retry(task, spec);
   put_codes(spec.initSuccessExitCodes(static_cast<unsigned>(task.success_exit_codes.size())),
             task.success_exit_codes);
   spec.setStdoutOutput(task.stdout_output.c_str());
@@ -290,15 +353,7 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   put_wish(graph, id, run, *locks, wish);
   spec.setPriority(old_priority(wish.getPriority()));
   spec.setPool(std::string{pool_key}.c_str());
-  const auto must_be_written = [](const output_definition& each) { return !each.fallback; };
-  auto outputs = spec.initOutputs(static_cast<unsigned>(
-      std::count_if(task.outputs.begin(), task.outputs.end(), must_be_written)));
-  unsigned at_output = 0;
-  for (const auto& each : task.outputs) {
-    if (must_be_written(each)) {
-      outputs.set(at_output++, each.name.c_str());
-    }
-  }
+  put_outputs(task, spec);
   return params;
 }
 

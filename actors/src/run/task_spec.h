@@ -12,6 +12,9 @@
 
 namespace millrace::actors {
 
+/// The longest that a call of an actor may take: so long its answer is known to who asks again.
+inline constexpr runtime::duration actor_call_timeout_max = std::chrono::hours{24};
+
 /// What a task is told of its run.
 struct task_spec_run {
   std::string key;

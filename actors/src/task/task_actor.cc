@@ -86,6 +86,9 @@ std::string with_comma(capnp::Text::Reader more) {
 }
 
 std::string exit_text(schemas::AttemptReport::Reader report, schemas::TaskSpec::Reader spec) {
+  if (spec.hasCall()) {
+    return text_of(report.getText());
+  }
   switch (report.getEnd()) {
     case AttemptEnd::EXITED:
       return "exit code " + std::to_string(report.getExitCode());
@@ -114,9 +117,19 @@ std::string exit_text(schemas::AttemptReport::Reader report, schemas::TaskSpec::
     case AttemptEnd::RUNNING:
     case AttemptEnd::PREEMPTED:
     case AttemptEnd::CACHED:
-      break;  // no report says so
+    case AttemptEnd::ANSWERED:
+    case AttemptEnd::REFUSED:
+    case AttemptEnd::UNANSWERED:
+      break;  // no report of a command says so
   }
   return {};
+}
+
+// As `millrace actor call` has it.
+void tell_call(schemas::ActorCall::Reader call, capnp::List<capnp::Text>::Builder words) {
+  words.set(0, (text_of(call.getType()) + "/" + text_of(call.getKey())).c_str());
+  words.set(1, call.getMethod());
+  words.set(2, call.getParams());
 }
 
 }  // namespace
@@ -172,7 +185,7 @@ void task_actor::apply(const task_attempts& after, const task_effects& effects,
     set_idle_timeout(ended_idle_timeout);
   }
   const auto pool = ref<schemas::Pool>(text_of(spec().getPool()));
-  if (effects.release && !effects.in_place) {
+  if (effects.release && !effects.in_place && !spec().hasCall()) {
     send(pool.release(key(), attempt));
   }
   if (const runtime::duration longest{spec().getStartTimeoutNs()}; longest.count() > 0) {
@@ -195,7 +208,7 @@ void task_actor::apply(const task_attempts& after, const task_effects& effects,
       run_as_later_attempt();
     }
     record_queued(row.attempt);
-    if (pool_asked == asked_by::itself) {
+    if (pool_asked == asked_by::itself && !spec().hasCall()) {
       // All tasks of the run have this workspace, or it is the task's own.
       const auto shared = spec().getWorkspace() == spec().getRun();
       schemas::pool_interface::enqueue_params params;
@@ -217,7 +230,7 @@ void task_actor::apply(const task_attempts& after, const task_effects& effects,
       send(pool.release(key(), attempt));  // only a pool of an older version has it still
     }
   }
-  if (effects.kill) {
+  if (effects.kill && !spec().hasCall()) {
     send(pool.cancel(key(), row.attempt));
   }
   if (effects.forget_retry) {
@@ -228,6 +241,12 @@ void task_actor::apply(const task_attempts& after, const task_effects& effects,
   }
   if (effects.reported) {
     report();
+  }
+  if (spec().hasCall() && effects.enqueue) {
+    begin_call(row.attempt);
+  }
+  if (spec().hasCall() && effects.kill) {
+    end_call(AttemptEnd::CANCELLED, row.reason);
   }
 }
 
@@ -407,14 +426,19 @@ async<> task_actor::ended_before_it_began() {
 }
 
 async<> task_actor::attempt_finished(attempt_finished_params params) {
-  const auto news = params.report();
   if (!spec_.contains(spec_row)) {
     return ended_before_it_began();
   }
+  finish(params.report());
+  return {};
+}
+
+void task_actor::finish(schemas::AttemptReport::Reader news) {
   auto task = attempts();
   auto end = news.getEnd();
   auto text = exit_text(news, spec());
-  if (end == AttemptEnd::EXITED && is_success(news.getExitCode(), spec().getSuccessExitCodes())) {
+  if (end == AttemptEnd::ANSWERED ||
+      (end == AttemptEnd::EXITED && is_success(news.getExitCode(), spec().getSuccessExitCodes()))) {
     if (auto why = refusal_of_outputs(news, spec()); !why.empty()) {
       end = AttemptEnd::BAD_OUTPUTS;
       text = std::move(why);
@@ -430,7 +454,7 @@ async<> task_actor::attempt_finished(attempt_finished_params params) {
   const auto effects =
       task.finished(news.getNumber(), end, exit_code, text, fraction_of(token(news.getNumber())));
   if (!effects.changed) {
-    return {};
+    return;
   }
   if (state().getPreempted() != schemas::Preemptible::BY_DEFAULT && end == AttemptEnd::CANCELLED) {
     end = AttemptEnd::PREEMPTED;
@@ -457,7 +481,6 @@ async<> task_actor::attempt_finished(attempt_finished_params params) {
     run_as_later_attempt();  // it may have started: nobody can tell any more
   }
   apply(task, effects, news.getNumber());
-  return {};
 }
 
 // What it wrote to standard output under its name counts before what it wrote for it elsewhere.
@@ -507,6 +530,10 @@ async<> task_actor::start_is_overdue() {
 async<> task_actor::on_reminder(std::string name) {
   if (name == start_reminder) {
     return start_is_overdue();
+  }
+  if (name == call_reminder) {
+    call_is_overdue();
+    return {};
   }
   auto task = attempts();
   if (name == kept_reminder) {
@@ -588,6 +615,9 @@ async<task_actor::describe_results> task_actor::describe() {
   made.setState(state().getState());
   made.setReason(state().getReason());
   made.setCommand(state().getOnRetry() ? spec().getArgvOnRetry() : spec().getArgv());
+  if (spec().hasCall()) {
+    tell_call(spec().getCall(), made.initCommand(3));
+  }
   made.setArtifacts(state().getArtifacts());
   made.setCachedFrom(state().getCachedFrom());
   made.setCacheMiss(state().getCacheMiss());

@@ -11,14 +11,19 @@
 #include "millrace/pipeline.capnp.actor.h"
 #include "millrace/runtime/result.h"
 #include "millrace/runtime/state_map.h"
+#include "task/actor_calls.h"
 #include "task/task_attempts.h"
 
 namespace millrace::actors {
 
 class task_actor final : public schemas::task_base<schemas::TaskStored> {
 public:
+  /// `calls` outlives it; null: no actor can be called.
+  explicit task_actor(const actor_calls* calls = nullptr) : calls_(calls) {}
+
   runtime::async<> on_activate() override;
   runtime::async<> on_reminder(std::string name) override;
+  runtime::async<> on_timer(std::string name) override;
 
   runtime::async<> begin(begin_params params) override;
   runtime::async<> granted(granted_params params) override;
@@ -31,10 +36,12 @@ public:
   runtime::async<describe_results> describe() override;
   runtime::async<> forget() override;
   runtime::async<attempt_spec_results> attempt_spec(attempt_spec_params params) override;
+  runtime::async<> call_actor(call_actor_params params) override;
 
 private:
   using kept_result = runtime::message<schemas::KeptResult>;
   static constexpr const char* spec_row = "spec";
+  static constexpr const char* call_reminder = "call";
   [[nodiscard]] schemas::TaskSpec::Reader spec() const;
   [[nodiscard]] std::string token(std::uint32_t attempt) const;
   [[nodiscard]] task_attempts attempts() const;
@@ -52,8 +59,19 @@ private:
                       const std::string& text);
   void run_as_later_attempt();
   void adopt(schemas::AttemptReport::Reader report);
+  void finish(schemas::AttemptReport::Reader report);
+  void begin_call(std::uint32_t attempt);
+  void end_call(schemas::AttemptEnd end, const std::string& text);
+  void take_answer(const runtime::method_info& method, const runtime::any_message& answer);
+  [[nodiscard]] bool is_calling(std::uint32_t attempt) const;
+  void call_is_overdue();
+  [[nodiscard]] runtime::result<runtime::call_spec> prepared_call() const;
+  [[nodiscard]] runtime::async<> make_call();
+  void end_by_error(const runtime::error& why);
+  [[nodiscard]] runtime::duration call_limit() const;
   void report();
 
+  const actor_calls* calls_;
   runtime::state_map<schemas::TaskSpec> spec_{*this, "spec"};
   runtime::state_map<schemas::Attempt> attempts_{*this, "attempts"};
 };

@@ -100,7 +100,8 @@ task_effects task_attempts::finished(std::uint32_t attempt, AttemptEnd how, std:
   const auto makes_way = row_.preempted != Preemptible::BY_DEFAULT &&
                          (how == AttemptEnd::CANCELLED || how == AttemptEnd::DROPPED || is_gone);
   task_effects effects{.changed = true, .reported = true};
-  if (how == AttemptEnd::EXITED && is_success(exit_code, success_codes_)) {
+  if (how == AttemptEnd::ANSWERED ||
+      (how == AttemptEnd::EXITED && is_success(exit_code, success_codes_))) {
     end(TaskState::SUCCEEDED, {});  // also while it is being cancelled: it was faster
     effects.adopted = true;
   } else if (makes_way) {
@@ -133,11 +134,18 @@ task_effects task_attempts::finished(std::uint32_t attempt, AttemptEnd how, std:
       case AttemptEnd::QUEUED:
       case AttemptEnd::RUNNING:
       case AttemptEnd::PREEMPTED:
-      case AttemptEnd::CACHED:  // no report says so
+      case AttemptEnd::CACHED:
+      case AttemptEnd::ANSWERED:  // no report says so
         effects = fail(TaskState::ERRORED, reason, fraction);
         break;
       case AttemptEnd::TIMED_OUT:
         effects = fail(TaskState::TIMED_OUT, reason, fraction);
+        break;
+      case AttemptEnd::REFUSED:
+        effects = fail(TaskState::FAILED, reason, fraction, false);
+        break;
+      case AttemptEnd::UNANSWERED:  // it may have had its effect, and has it again at most
+        effects = fail(TaskState::LOST, reason, fraction, policy_.on_lost != lost_attempt::give_up);
         break;
       case AttemptEnd::EXITED:
       case AttemptEnd::SIGNALLED:

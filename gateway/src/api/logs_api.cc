@@ -89,6 +89,12 @@ private:
                                               found->cached_from())});
         return;
       }
+      if (const auto end = attempt.getEnd(); end == schemas::AttemptEnd::ANSWERED ||
+                                             end == schemas::AttemptEnd::REFUSED ||
+                                             end == schemas::AttemptEnd::UNANSWERED) {
+        give_up({errc::not_found, "the task calls an actor, which writes no log"});
+        return;
+      }
       executor_ = attempt.getExecutor().cStr();
     }
     if (parts_.host != nullptr && (executor_.empty() || executor_ == parts_.host->executor_id())) {

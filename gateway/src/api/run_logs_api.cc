@@ -77,7 +77,7 @@ public:
 
   void list(const std::string& cursor) {
     parts_.silo.call_then<run_interface::tasks_results>(
-        ref<schemas::Run>(wanted_.run).tasks(cursor, tasks_of_page),
+        ref<schemas::Run>(wanted_.run).tasks(cursor, tasks_of_page, ""),
         [self = shared_from_this()](runtime::result<run_interface::tasks_results> page) {
           const auto shared = std::make_shared<decltype(page)>(std::move(page));
           self->on_files([self, shared] { self->take_tasks(*shared); });

@@ -11,6 +11,7 @@
 #include "api/run_wait.h"
 #include "http/sse.h"
 #include "millrace/actors/process_log.h"
+#include "millrace/actors/submission.h"
 #include "millrace/pipeline.capnp.actor.h"
 
 namespace millrace::gateway {
@@ -85,12 +86,19 @@ void tasks(const api_parts& parts, request& received, reply answer) {
     answer.fail(limit.error());
     return;
   }
+  const auto labels = actors::parse_label_filter(text_in_query(received, "label"));
+  if (!labels) {
+    answer.fail(
+        {runtime::errc::invalid_argument, "query parameter 'label': " + labels.error().text()});
+    return;
+  }
   using results = schemas::run_interface::tasks_results;
   const auto run = run_id(received);
   auto shared = std::make_shared<reply>(std::move(answer));
   parts.silo.call_then<results>(
       ref<schemas::Run>(run).tasks(text_in_query(received, "cursor"),
-                                   static_cast<std::uint32_t>(*limit)),
+                                   static_cast<std::uint32_t>(*limit),
+                                   text_in_query(received, "label")),
       [&parts, shared, run](runtime::result<results> found) {
         if (!found) {
           shared->fail(found.error());
@@ -145,8 +153,10 @@ void add_tails(const api_parts& parts, schemas::Task::DescribeResults::Builder t
   }
 }
 
+// `put_labels`: what its run knows.
 void describe_started(const api_parts& parts, const std::string& run, const std::string& name,
-                      const std::shared_ptr<reply>& answer) {
+                      const std::shared_ptr<reply>& answer,
+                      std::function<void(schemas::Task::DescribeResults::Builder)> put_labels) {
   using results = schemas::task_interface::describe_results;
   const auto key = run + "/" + name;
   const auto send_whole = [&parts, answer](const std::shared_ptr<results>& task) {
@@ -163,12 +173,14 @@ void describe_started(const api_parts& parts, const std::string& run, const std:
       answer->send(answer_of(200, *task));
     });
   };
-  const auto take = [&parts, answer, key, send_whole](runtime::result<results> found) {
+  const auto take = [&parts, answer, key, send_whole,
+                     put_labels = std::move(put_labels)](runtime::result<results> found) {
     if (!found) {
       answer->fail(found.error());
       return;
     }
     auto task = std::make_shared<results>(*std::move(found));
+    put_labels(task->build());
     const auto is_queued = task->read().getState() == schemas::TaskState::QUEUED;
     const std::vector<std::string> asked(is_queued ? 1 : 0, key);
     with_reasons(parts.silo, asked, [send_whole, task](const auto& reasons) {
@@ -192,16 +204,20 @@ void task(const api_parts& parts, request& received, reply answer) {
           shared->fail(found.error());
           return;
         }
-        if (found->task().getAttempt() > 0) {
-          describe_started(parts, run, name, shared);
+        const auto known = std::make_shared<decltype(found)>(std::move(found));
+        const auto row = (*known)->task();
+        if (row.getAttempt() > 0) {
+          describe_started(parts, run, name, shared,
+                           [known](auto of) { of.setLabels((*known)->task().getLabels()); });
           return;
         }
         schemas::task_interface::describe_results waiting;
         auto made = waiting.build();
-        made.setName(found->task().getName());
+        made.setName(row.getName());
         made.setRun(run.c_str());
-        made.setState(found->task().getState());
-        made.setReason(found->task().getReason());
+        made.setState(row.getState());
+        made.setReason(row.getReason());
+        made.setLabels(row.getLabels());
         shared->send(answer_of(200, waiting));
       });
 }
@@ -321,7 +337,10 @@ void add_run_routes(api_routes& routes) {
               .tag = "runs",
               .summary = "The task instances of a run, in the order of the definition",
               .query = {text_key("cursor", "The `next_cursor` of the page before."),
-                        number_key("limit", 10'000, "The most of them; 0: 1,000.")},
+                        number_key("limit", 10'000, "The most of them; 0: 1,000."),
+                        text_key("label",
+                                 "Only tasks with these labels: `team=data,nightly`, the second "
+                                 "with any value.")},
               .answers = {{.status = 200,
                            .text = "A page; `next_cursor` is empty at the end.",
                            .body = json_of<schemas::Run::TasksResults>()}},

@@ -217,6 +217,7 @@ exit_code describe_task(const asker& by, const std::string& id, const std::strin
   line("Pool", text_in(*whole, "pool"));
   line("Result of", text_in(*whole, "cached_from"));
   line("Not cached", text_in(*whole, "cache_miss"));
+  print_values("Labels", task.value("labels", ordered_json::array()));
   line("Command",
        fmt::format("{}", fmt::join(whole->value("command", std::vector<std::string>{}), " ")));
   print_values("Outputs", task.value("outputs", ordered_json::array()));

@@ -153,11 +153,15 @@ result<listing> listing_of(remote& server, const option_values& options,
     return set ? result<listing>{std::move(runs)} : std::move(set).error();
   }
   const auto is_pipelines = what == "pipelines" && of.empty();
+  const auto label = text_of(options, "label");
   if (!is_pipelines && (what != "tasks" || of.empty())) {
     return error{errc::invalid_argument, list_usage};
   }
-  auto fitting = refuse(options, {"state", "pipeline", "label", "since", "until"},
+  auto fitting = refuse(options, {"state", "pipeline", "since", "until"},
                         is_pipelines ? "list pipelines" : "list tasks");
+  if (fitting && is_pipelines) {
+    fitting = refuse(options, {"label"}, "list pipelines");
+  }
   if (!fitting) {
     return std::move(fitting).error();
   }
@@ -172,8 +176,9 @@ result<listing> listing_of(remote& server, const option_values& options,
                                 {},
                                 is_table(server.form()),
                                 {"version", "paused", "latest_run"}}
-                      : listing{"/api/v1/runs/" + escaped(*run) + "/tasks", "tasks", task_columns(),
-                                add_duration};
+                      : listing{"/api/v1/runs/" + escaped(*run) + "/tasks" +
+                                    (label.empty() ? "" : "?label=" + escaped(label)),
+                                "tasks", task_columns(), add_duration};
 }
 
 void add_list_options(po::options_description& options) {
@@ -187,7 +192,7 @@ void add_list_options(po::options_description& options) {
                         "runs: only those of this pipeline");
   options.add_options()(
       "label,l", po::value<std::string>()->value_name("LABEL"),
-      "runs: only those with it, NAME=VALUE or NAME,\nor with all of several: A=1,B");
+      "runs, tasks: only those with it, NAME=VALUE or NAME,\nor with all of several: A=1,B");
   options.add_options()("since", po::value<std::string>()->value_name("TIME"),
                         "runs: only those submitted from then on: 2h ago, or 2026-01-31T08:00:00Z")(
       "until", po::value<std::string>()->value_name("TIME"), "runs: only those submitted before");

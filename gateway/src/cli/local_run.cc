@@ -262,7 +262,7 @@ exit_code local_run::finish(bool interrupted) {
 void local_run::for_each_task(const std::function<void(schemas::TaskStatus::Reader)>& visit) {
   std::string after;
   do {
-    const auto page = here_.silo().call(ref<schemas::Run>(run_).tasks(after, 0));
+    const auto page = here_.silo().call(ref<schemas::Run>(run_).tasks(after, 0, ""));
     if (!page) {
       return;
     }

@@ -160,6 +160,10 @@ tasks:
      when: "${{ matches(item.a, '[ab]') }}"}
   - {name: included, matrix: {include: [{os: a, cc: gcc}, {cc: clang, os: b}]}, run: x}
   - {name: gang, ranks: 3, preemptible: never, command: [train, "${{ params.day }}"]}
+  - {name: called, actor: "counter/of ${{ params.day }}/a", method: add_up, timeout: 5s,
+     for_each: [1, 2], max_parallel: 1, retry: {max_attempts: 3, delay: 1s},
+     labels: {team: data, tier: 1, "a/b": "yes"}, outputs: [total],
+     params: {amount: "${{ item }}", deep: {names: "${{ params.names }}", none: ""}}}
 on_success: {run: x, shell: [sh, -c]}
 on_failure: {command: [tell, "${{ run.reason }}"]}
 finally: x

@@ -96,8 +96,9 @@ tasks:
   CHECK(found[2].starts_with("p.yaml:5:15: error: an expression in shell text is refused"));
   CHECK(found[3].starts_with("p.yaml:6:16: error: there is no task `c`"));
   CHECK(found[4].starts_with("p.yaml:7:14: error: `timeout`"));
-  CHECK(found[5].starts_with(
-      "p.yaml:8:5: error: the task has no `run`, `command`, `pipeline`, `approval` or `callback`"));
+  CHECK(
+      found[5].starts_with("p.yaml:8:5: error: the task has no `run`, `command`, `pipeline`, "
+                           "`actor`, `approval` or `callback`"));
   CHECK(found[6] == "p.yaml:9:5: error: unknown key `comand` in a task (did you mean `command`?)");
   CHECK(found[7] ==
         "p.yaml:10:11: error: there are two tasks called `b` (the first one is on "

@@ -562,10 +562,8 @@ tasks:
       {"3:5 the task has no `name` (add `name: build`)",
        "4:12 the name `A` is not allowed (use a-z, 0-9, `_`, `.` and `-`, starting with a letter "
        "or digit, at most 63)",
-       "5:5 the task has no `run`, `command`, `pipeline`, `approval` or `callback` (add `run: echo "
-       "hello`, or "
-       "`command: "
-       "[program, argument]`)",
+       "5:5 the task has no `run`, `command`, `pipeline`, `actor`, `approval` or `callback` (add "
+       "`run: echo hello`, or `command: [program, argument]`)",
        "6:32 a task has `run` or `command`, not both (remove one of them)",
        "7:20 `run` must be text, found a list (write shell text)",
        "8:20 `run` is empty (write shell text)",
@@ -1444,8 +1442,8 @@ tasks:
        "needs this one)",
        "12:55 `callback` is not available here (it is in the `env` and `inputs` of tasks, which "
        "nobody is shown)",
-       "13:5 the task has no `run`, `command`, `pipeline`, `approval` or `callback` (add `run: "
-       "echo hello`, or `command: [program, argument]`)"});
+       "13:5 the task has no `run`, `command`, `pipeline`, `actor`, `approval` or `callback` (add "
+       "`run: echo hello`, or `command: [program, argument]`)"});
 }
 
 TEST_CASE("refused at their places: runs as tasks") {
@@ -1474,11 +1472,56 @@ tasks:
                  "needs this one)",
                  "6:50 `approval` has no meaning beside `pipeline` (remove it, or do it in a task "
                  "that needs this one)",
-                 "7:31 `params` goes with `pipeline` (parameters reach a command as "
+                 "7:31 `params` goes with `pipeline` and `actor` (parameters reach a command as "
                  "`$MILLRACE_PARAM_...`; declare them at the top)",
                  "8:40 `params` has no meaning beside `approval` (remove it, or do it in a task "
                  "that needs this one)",
                  "9:40 `params` must be a map, found a list (write `params: {day: monday}`)"});
+}
+
+TEST_CASE("refused at their places: calls of actors, and labels of tasks") {
+  check_refusal(
+      R"(name: p
+defaults: {retry: {max_attempts: 2, on_exit: 3}}
+tasks:
+  - {name: a, actor: counter, method: add}
+  - {name: b, actor: Counter/x, method: add-it}
+  - {name: c, actor: counter/x, run: x, env: {A: b}, timeout: 1h}
+  - {name: d, actor: counter/x, method: add, retry: {max_attempts: 2, not_on_exit: 3}}
+  - {name: e, run: x, method: add}
+  - {name: f, actor: "counter/${{ params.x }}", method: add, params: {amount: "${{ item }}"}}
+  - {name: g, actor: counter/x, method: add, with: {amount: 1}}
+  - {name: h, pipeline: q, method: add}
+  - {name: i, actor: [x], method: {}}
+  - {name: j, run: x, labels: {"a=b": c, d: [e]}}
+  - {name: k, run: x, labels: team}
+)",
+      {"4:22 `actor` must be a type, a `/` and a key, found `counter` (write it like "
+       "`counter/visits`; only the key may hold expressions)",
+       "5:22 `actor` must be a type, a `/` and a key, found `Counter/x` (write it like "
+       "`counter/visits`; only the key may hold expressions)",
+       "5:41 `add-it` is no name of a method (write it in snake_case, as `millrace actor "
+       "types` shows it)",
+       "6:22 the task has an `actor` and no `method` (add `method: add`)",
+       "6:38 `run` has no meaning beside `actor` (remove it, or do it in a task that "
+       "needs this one)",
+       "6:46 `env` has no meaning beside `actor` (remove it, or do it in a task that "
+       "needs this one)",
+       "7:53 a call of an actor has no exit code, and no command to try again with "
+       "(remove `on_exit`, `not_on_exit`, `run` and `command`)",
+       "8:31 `method` goes with `actor` (add `actor: TYPE/KEY`)",
+       "9:42 unknown parameter `x` (declare it under `params` at the top)",
+       "9:84 `item` is not available here (it exists in the `env`, `command` and `when` of a "
+       "task with `for_each`)",
+       "10:46 unknown key `with` in a task (write `params`, beside `actor` and `method`)",
+       "11:36 `method` has no meaning beside `pipeline` (remove it, or do it in a task "
+       "that needs this one)",
+       "12:22 `actor` must be text, found a list (write `actor: TYPE/KEY`)",
+       "12:35 `method` must be text, found an empty map (write `method: add`)",
+       "13:39 the name of the label `a=b` has `=` or `,`, by which labels are looked for",
+       "13:45 `d` must be text, found a list",
+       "14:31 `labels` must be a map, found the text `team` (write `labels: {team: "
+       "data}`)"});
 }
 
 TEST_CASE("refused at their places: exit codes and allowed failures") {

@@ -167,7 +167,7 @@ TEST_CASE("every key reaches the definition") {
 
 TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   const auto made = loaded(every_key);
-  REQUIRE(made.tasks.size() == 17);
+  REQUIRE(made.tasks.size() == 18);
   const auto& list = made.tasks[0];
   CHECK(list.run == "echo \"a: b\"  # no comment\necho 'c'\n");
   CHECK(list.retry == retry_policy{2, seconds{3}, 1.5, minutes{1}, 0, lost_attempt::start_again});
@@ -256,6 +256,13 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   CHECK(made.tasks[12].matrix->include.size() == 2);
   CHECK(made.tasks[12].ranks == 0);
   CHECK(made.tasks[13].ranks == 3);
+  const auto& called = made.tasks[14];
+  CHECK(called.actor == actor_call_definition{"counter", "of ${{ params.day }}/a", "add_up"});
+  CHECK(called.params.at("amount") == make_value("${{ item }}"));
+  CHECK(called.retry.max_attempts == 3);
+  CHECK(called.timeout == time_limit{std::chrono::seconds{5}});
+  CHECK(called.labels ==
+        std::map<std::string, std::string>{{"a/b", "yes"}, {"team", "data"}, {"tier", "1"}});
   CHECK(made.tasks[7].pipeline == "every-key");
   CHECK(made.tasks[7].params.at("count") == make_value("${{ item }}"));
   CHECK(made.tasks[7].params.size() == 3);
@@ -293,16 +300,16 @@ TEST_CASE("a hook is a task behind the one that it belongs to, those of the pipe
   CHECK(tidy.timeout == time_limit{minutes{60}});
   CHECK(tidy.retry_command == command_definition{"again", {}, {"bash", "-euo", "pipefail", "-c"}});
   CHECK(tidy.retry.max_attempts == 2);
-  CHECK(made.tasks[14].name == "on_success");
-  CHECK(made.tasks[14].hook == hook_definition{hook_event::success, ""});
-  CHECK(made.tasks[16].name == "finally");
+  CHECK(made.tasks[15].name == "on_success");
+  CHECK(made.tasks[15].hook == hook_definition{hook_event::success, ""});
+  CHECK(made.tasks[17].name == "finally");
   const auto graph = graph_of(made);
   CHECK(graph.needs[5] == std::vector<std::uint32_t>{4});
   CHECK(graph.needs[6] == std::vector<std::uint32_t>{4, 5});
-  CHECK(graph.needs[14] ==
-        std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13});
-  CHECK(graph.needs[16] ==
-        std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 14});
+  CHECK(graph.needs[15] ==
+        std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14});
+  CHECK(graph.needs[17] ==
+        std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 15});
 
   capnp::MallocMessageBuilder message;
   auto compiled = message.initRoot<schemas::CompiledPipeline>();
@@ -604,7 +611,7 @@ TEST_CASE("a compiled definition that this version cannot run is refused") {
   CHECK(refusal([](auto all) { all.setFormat(compiled_format + 1); }) ==
         "the definition was compiled by a newer version (format " +
             std::to_string(compiled_format + 1) + ")");
-  CHECK(refusal([](auto all) { all.getTasks()[1].getStep().initActor(); }) ==
+  CHECK(refusal([](auto all) { all.getTasks()[1].getStep().initContainer(); }) ==
         "the task `b` is of a kind that this version cannot run; a newer one applied it");
   CHECK(refusal([](auto all) {
           all.getTasks()[1].setHook(schemas::CompiledTask::Hook::FINALLY);
@@ -668,6 +675,9 @@ TEST_CASE("what an earlier version would pass over has a later format") {
                "}}\"}\nx-a: [{b: c") == 1);
   CHECK(format("}]\ntriggers: [{webhook: w") == 5);
   CHECK(format("}]\ntriggers: [{watch: w, every: 1m, run: x") == 8);
+  CHECK(format(", labels: {}") == 1);
+  CHECK(format(", labels: {team: data}") == 9);
+  CHECK(format("}, {name: b, actor: counter/x, method: add") == 9);
 }
 
 }  // namespace

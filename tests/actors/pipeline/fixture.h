@@ -62,13 +62,17 @@ inline schemas::task_interface::describe_results attempts_of(runtime::silo& silo
 class node {
 public:
   explicit node(const std::filesystem::path& data, pipeline_host_options options = {},
-                runtime::silo_options how = {}) {
+                runtime::silo_options how = {},
+                const std::function<void(runtime::silo&)>& add_types = {}) {
     options.data_directory = data;
     options.slots = options.slots == 0 ? 4 : options.slots;
     auto rows = runtime::open_storage(
         {.directory = (data / "rows").string(), .map_bytes = std::size_t{1} << 30U});
     REQUIRE_MESSAGE(rows, (rows ? std::string{} : rows.error().to_string()));
     silo = std::make_unique<runtime::silo>(*std::move(rows), std::move(how));
+    if (add_types) {
+      add_types(*silo);
+    }
     auto opened = pipeline_host::open(std::move(options), *silo);
     REQUIRE_MESSAGE(opened, (opened ? std::string{} : opened.error().to_string()));
     host = *std::move(opened);

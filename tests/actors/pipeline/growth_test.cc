@@ -121,7 +121,8 @@ TEST_CASE("asking for what does not exist leaves nothing") {
   for (int at = 0; at < 100; ++at) {
     const auto id = make_run_id(here.silo->time().wall(), here.random);
     CHECK(here.silo->call(ref<schemas::Run>(id).status()).error().code() == errc::not_found);
-    CHECK(here.silo->call(ref<schemas::Run>(id).tasks({}, 0)).error().code() == errc::not_found);
+    CHECK(here.silo->call(ref<schemas::Run>(id).tasks({}, 0, {})).error().code() ==
+          errc::not_found);
     CHECK(here.silo->call(ref<schemas::Run>(id).cancel({}, false)).error().code() ==
           errc::not_found);
     CHECK(here.silo->call(ref<schemas::Task>(id + "/t").describe()).error().code() ==
@@ -265,7 +266,7 @@ TEST_CASE("a run whose definition cannot be used fails, says why and can be remo
   CHECK(here.wait(run) == RunState::FAILED);
   const auto status = here.silo->call(ref<schemas::Run>(run).status());
   CHECK(text_of(status->run().getReason()).find("cannot be used") != std::string::npos);
-  CHECK(here.silo->call(ref<schemas::Run>(run).tasks({}, 0)).error().code() ==
+  CHECK(here.silo->call(ref<schemas::Run>(run).tasks({}, 0, {})).error().code() ==
         errc::failed_precondition);
   CHECK(here.silo->call(ref<schemas::Run>(run).retry()).error().code() ==
         errc::failed_precondition);

@@ -102,7 +102,7 @@ TEST_CASE("a run that was begun with the text of a definition runs, also after a
     CHECK(here.wait(run) == RunState::SUCCEEDED);
   }
   node here{data.path};
-  const auto tasks = here.silo->call(ref<schemas::Run>(run).tasks("", 0));
+  const auto tasks = here.silo->call(ref<schemas::Run>(run).tasks("", 0, ""));
   REQUIRE(tasks);
   CHECK(tasks->tasks().size() == 2);
   CHECK(tasks->tasks()[1].getReason() == "needs a: skipped, its condition is false");
@@ -454,7 +454,7 @@ tasks:
     after = page->next_cursor();
   } while (!after.empty());
   CHECK(listed == std::vector<std::string>{"z", "each", "a"});
-  const auto nonsense = here.silo->call(ref<schemas::Run>(run).tasks("nope", 1));
+  const auto nonsense = here.silo->call(ref<schemas::Run>(run).tasks("nope", 1, ""));
   CHECK(nonsense.error().code() == runtime::errc::invalid_argument);
   REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("enough", false)));
   CHECK(here.wait(run) == RunState::CANCELLED);
@@ -1165,7 +1165,7 @@ tasks:
                ->runs()
                .size() == 0;
   });
-  for (const auto& failure : {here.silo->call(ref<schemas::Run>(run).tasks("", 0)).error(),
+  for (const auto& failure : {here.silo->call(ref<schemas::Run>(run).tasks("", 0, "")).error(),
                               here.silo->call(ref<schemas::Run>(run).events(0, 0, 0)).error(),
                               here.silo->call(ref<schemas::Run>(run).retry()).error(),
                               here.silo->call(ref<schemas::Run>(run).cancel("", false)).error()}) {

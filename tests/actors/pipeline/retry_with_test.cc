@@ -47,7 +47,7 @@ std::vector<std::string> written(const node& here, const std::string& run) {
 }
 
 std::vector<std::string> listed(node& here, const std::string& run) {
-  const auto page = here.silo->call(ref<schemas::Run>(run).tasks("", 100));
+  const auto page = here.silo->call(ref<schemas::Run>(run).tasks("", 100, ""));
   REQUIRE(page);
   std::vector<std::string> names;
   for (const auto each : page->tasks()) {
@@ -225,7 +225,7 @@ TEST_CASE("a run of some tasks alone goes on with those that the new version has
   };
   const auto states = [&](const std::string& run) {
     lines made;
-    const auto page = here.silo->call(ref<schemas::Run>(run).tasks("", 100));
+    const auto page = here.silo->call(ref<schemas::Run>(run).tasks("", 100, ""));
     REQUIRE(page);
     for (const auto each : page->tasks()) {
       made.push_back(std::string{each.getName().cStr()} +

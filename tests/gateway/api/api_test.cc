@@ -304,6 +304,9 @@ TEST_CASE("a run is told by its events, tasks and logs") {
   const auto run = "/api/v1/runs/" + here.finished_run();
   CHECK(here.ask(method::get, run, 200)["state"] == "succeeded");
   CHECK(here.ask(method::get, run + "/tasks", 200)["tasks"][0]["id"] == "say");
+  CHECK(here.ask(method::get, run + "/tasks?label=stage", 200)["tasks"].empty());
+  CHECK(here.ask(method::get, run + "/tasks?label=,", 400)["detail"].get<std::string>().starts_with(
+      "query parameter 'label': "));
   CHECK(here.ask(method::get, run + "/tasks/say", 200)["attempts"][0]["exit_code"] == 0);
   CHECK(here.send(method::get, run + "/tasks/say/logs").body == "hello world\n");
   CHECK(here.send(method::get, run + "/tasks/say/logs?follow=true").body == "hello world\n");

@@ -283,18 +283,29 @@ struct cache_definition {
   friend bool operator==(const cache_definition&, const cache_definition&) = default;
 };
 
+/// A call of an actor of the silos.
+struct actor_call_definition {
+  std::string type;    ///< [a-z][a-z0-9_]*
+  std::string key;     ///< May hold expressions.
+  std::string method;  ///< [a-z][a-z0-9_]*
+
+  friend bool operator==(const actor_call_definition&, const actor_call_definition&) = default;
+};
+
 /// One unit of a run. Defaults of the pipeline are already applied.
 struct task_definition {
   std::string name;  ///< [a-z0-9][a-z0-9_.-]{0,62}; unique in the pipeline.
   std::string description;
-  std::string run;                      ///< Shell text; empty when `command` is set.
-  std::vector<std::string> command;     ///< Argument list; its texts may hold expressions.
+  std::map<std::string, std::string> labels;  ///< As of a pipeline.
+  std::string run;                            ///< Shell text; empty when `command` is set.
+  std::vector<std::string> command;           ///< Argument list; its texts may hold expressions.
   std::string approval;                 ///< What a person is asked, in place of a command; may hold
                                         ///< expressions.
   std::optional<std::string> callback;  ///< What a foreign system is to say, in place of a command:
                                         ///< a text for people; may hold expressions.
   std::string pipeline;  ///< Whose run the task is, in place of a command: one of the project.
-  std::map<std::string, value> params;  ///< What that run gets; texts may hold expressions.
+  std::optional<actor_call_definition> actor;  ///< What it calls, in place of a command.
+  std::map<std::string, value> params;  ///< What that run or call gets; texts may hold expressions.
   /// What runs the shell text, which comes after these. Empty: `shell_command`'s.
   std::vector<std::string> shell;
   std::string workdir;  ///< Where the command starts: in the workspace, or absolute; may hold
@@ -452,6 +463,7 @@ enum class step_kind : std::uint8_t {
   approval,  ///< A person's word.
   callback,  ///< A foreign system's word.
   child,     ///< A run of a pipeline.
+  actor,     ///< A call of an actor.
 };
 struct task_definition;
 [[nodiscard]] step_kind step_of(const task_definition& task) noexcept;

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -47,6 +48,10 @@ struct pipeline_host_options {
   std::uint64_t disk_reserve_bytes = disk_reserve_bytes_default;
   /// Where the secrets of tasks are; what a task needs and is not there errors its attempts.
   secret_places secrets = {};
+  /// The types of actors that tasks may call (`actor: TYPE/KEY`), of those that the silo has: any
+  /// actor of these, from any project, but for methods that their schema keeps for other actors.
+  /// The types that this adds to the silo are never among them.
+  std::set<std::string, std::less<>> callable_types = {};
   /// Where warnings go (one line, no newline); unset: standard error. Called from any thread.
   std::function<void(std::string_view)> warn = {};
   /// Where goes what an operator would date, as `warn`: each run's end, and what an earlier life of

@@ -36,7 +36,7 @@ inline constexpr std::uint32_t run_begin_wait_ms = 1'000;
 [[nodiscard]] std::optional<runtime::error> refusal_of(capnp::List<schemas::Label>::Reader labels,
                                                        std::string_view params);
 
-/// Which labels a run is to have, by name; nothing: with any value.
+/// Which labels a run or task is to have, by name; nothing: with any value.
 using label_filter = std::map<std::string, std::optional<std::string>, std::less<>>;
 
 /// `team=data,nightly`: those with both, the first with that value. Empty: all runs.
@@ -44,6 +44,8 @@ using label_filter = std::map<std::string, std::optional<std::string>, std::less
 [[nodiscard]] runtime::result<label_filter> parse_label_filter(std::string_view text);
 
 [[nodiscard]] bool has_labels(capnp::List<schemas::Label>::Reader labels,
+                              const label_filter& wanted);
+[[nodiscard]] bool has_labels(const std::map<std::string, std::string>& labels,
                               const label_filter& wanted);
 
 }  // namespace millrace::actors
