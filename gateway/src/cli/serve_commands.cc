@@ -56,7 +56,8 @@ constexpr std::chrono::seconds look_interval{5};
 
 // Options that mean something only where HTTP is served.
 constexpr std::initializer_list<const char*> serving_only{
-    "root-token", "rate-limit", "connections", "tls-certificate", "tls-key", "tls-client-ca"};
+    "root-token",      "rate-limit", "connections",  "trusted-proxy",
+    "tls-certificate", "tls-key",    "tls-client-ca"};
 
 void add_listen_options(po::options_description& options, const char* text) {
   options.add_options()("listen", po::value<std::string>()->value_name("ADDRESS:PORT"), text)(
@@ -74,6 +75,9 @@ void add_listen_options(po::options_description& options, const char* text) {
       "connections", po::value<std::string>()->value_name("N"),
       "of clients at a time; over it one that has shown no token makes room, or the one that comes "
       "is answered 503 (default: 10000)")(
+      "trusted-proxy", po::value<std::string>()->value_name("NETWORK,..."),
+      "proxies in front, such as 10.0.0.0/8: what they pass on comes from the last address in "
+      "X-Forwarded-For that is none of theirs, for rates and the audit")(
       "insecure",
       "allow an address that is not loopback without TLS and tokens, such as behind a proxy that "
       "sees to both");
@@ -158,6 +162,13 @@ runtime::result<http::server_options> listen_in(const option_values& options, lo
                 : most.error();
   }
   made->connections_max = *most;
+  if (options.count("trusted-proxy") > 0) {
+    auto proxies = http::trusted_proxies::parse(text_of(options, "trusted-proxy"));
+    if (!proxies) {
+      return runtime::error{proxies.error().code(), "--trusted-proxy " + proxies.error().text()};
+    }
+    made->proxies = *std::move(proxies);
+  }
   if (const auto memory = runtime::memory_limit()) {
     for (auto* bound : {&made->bodies_bytes_max, &made->answers_bytes_max}) {
       *bound = std::clamp(*memory / memory_share, memory_bytes_min, *bound);

@@ -56,10 +56,12 @@ response refusal_of_full() {
 connection::connection(std::shared_ptr<io_loop> loop, socket_type socket, std::string from,
                        use wanted)
     : loop_(std::move(loop)),
+      peer_(std::move(from)),
       use_(wanted),
       transport_(std::move(socket), loop_->core->options.tls.get()),
-      reader_(loop_->core->options) {
-  reader_.request().from = std::move(from);
+      reader_(loop_->core->options),
+      is_proxy_(loop_->core->options.proxies.trusts(peer_)) {
+  reader_.request().from = peer_;
 }
 
 void connection::start() {
@@ -79,7 +81,7 @@ void connection::start() {
 
 void connection::end_handshake() {
   if (std::exchange(shakes_hands_, false)) {
-    loop_->core->handshakes.leave(address_group(reader_.request().from));
+    loop_->core->handshakes.leave(address_group(peer_));
   }
 }
 
@@ -182,6 +184,9 @@ bool connection::parse() {
   const auto& options = loop_->core->options;
   const auto before = reader_.state();
   const auto now = reader_.read();
+  if (is_proxy_ && before < progress::body) {
+    know_address(now == progress::body || now == progress::finished);
+  }
   if (now == progress::refused) {
     reject(reader_.status(), reader_.reason());
     return false;
@@ -253,6 +258,12 @@ void connection::begin() {
   core.requests.fetch_add(1, std::memory_order_relaxed);
 }
 
+// Where the request comes from, which a proxy's header says once it is whole.
+void connection::know_address(bool is_told) {
+  auto& request = reader_.request();
+  request.from = is_told ? loop_->core->options.proxies.client_of(peer_, request.headers) : peer_;
+}
+
 // It stays when others make room, once it has sent what somebody does, and for as long as that is
 // somebody.
 void connection::know_sender() {
@@ -263,7 +274,7 @@ void connection::know_sender() {
   }
   known_as_ = by;
   if (std::exchange(handshake_counts_, false)) {
-    loop_->core->handshakes.know(address_group(reader_.request().from));
+    loop_->core->handshakes.know(address_group(peer_));
   }
   if (std::exchange(is_newcomer_, false)) {
     loop_->know(*this);
@@ -654,7 +665,7 @@ void connection::on_sweep() {
   if (is_valid && known_as_ && !is_valid(*known_as_)) {
     known_as_.reset();
     is_newcomer_ = true;
-    loop_->doubt(*this, address_group(reader_.request().from));
+    loop_->doubt(*this, address_group(peer_));
   }
   if (state_ == state::streaming && !write_pending_ && !ping_.empty() &&
       loop_->now() >=

@@ -91,6 +91,7 @@ private:
   [[nodiscard]] bool is_idle() const noexcept;
   void begin();
   void dispatch();
+  void know_address(bool is_told);
   void know_sender();
   [[nodiscard]] std::optional<response> refusal_of_body();
   void refuse_body(response refusal);
@@ -117,6 +118,7 @@ private:
   void log(int status, std::size_t body_bytes, const response* whole = nullptr) const;
 
   const std::shared_ptr<io_loop> loop_;
+  const std::string peer_;  ///< Its address; that of a request may be another: `request::from`.
   const use use_;
   transport transport_;
   state state_ = state::reading;
@@ -133,6 +135,7 @@ private:
 
   std::atomic<std::uint64_t> request_number_{0};
   std::shared_ptr<const principal> known_as_;
+  const bool is_proxy_;  ///< What it passes on may say where that comes from.
   bool is_newcomer_ = true;
   bool http_1_0_ = false;
   bool head_only_ = false;

@@ -87,7 +87,7 @@ public:
   http::method method = http::method::get;
   header_list headers;
   std::string body;
-  std::string from;                     ///< The address of the peer, for all of its requests.
+  std::string from;                     ///< Its address: the peer's, or what a proxy tells.
   std::shared_ptr<const principal> by;  ///< Who asks; null unless that was checked.
   request_trace trace;                  ///< See `server_options::trace`.
   std::shared_ptr<void> stranger;       ///< Goes when its sender is known; see `guard`.

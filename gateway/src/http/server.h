@@ -19,6 +19,7 @@
 
 #include "http/reply.h"
 #include "http/task.h"
+#include "http/trusted_proxies.h"
 #include "millrace/runtime/clock.h"
 #include "millrace/runtime/result.h"
 
@@ -31,6 +32,7 @@ struct server_options {
   std::uint16_t port = 0;             ///< 0: the kernel picks a free one.
   unsigned threads = 1;               ///< Event loops, at least 1.
   std::shared_ptr<identity> tls;      ///< What clients are shown; null: HTTP in the clear.
+  trusted_proxies proxies = {};       ///< Whose X-Forwarded-For says where a request comes from.
   /// Gives a request its place in a trace, before its handler; the answer then has the trace's id
   /// as X-Request-Id, and as `trace_id` in a problem. Called on io threads; unset: none has one.
   std::function<request_trace(const request&)> trace = {};

@@ -202,7 +202,7 @@ local:/var/lib/millrace/coordination
 {{- $isGateway := eq .component "gateway" -}}
 {{- $all := dict -}}
 {{- range $key, $value := $values.config -}}
-{{- if or (not $isGateway) (has $key (list "connections" "log-format" "log-level" "rate-limit" "trace-ca")) }}{{ $_ := set $all $key $value }}{{ end -}}
+{{- if or (not $isGateway) (has $key (list "connections" "log-format" "log-level" "rate-limit" "trace-ca" "trusted-proxy")) }}{{ $_ := set $all $key $value }}{{ end -}}
 {{- end -}}
 {{- $all = merge (deepCopy (index $values .component).config) $all -}}
 {{- $_ := set $all "coordination" (include "millrace.coordination" .root) -}}

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <random>
 #include <thread>
 #include <vector>
@@ -875,6 +876,43 @@ TEST_CASE("of addresses with as many newcomers the one goes that has been there 
     CHECK(has(each->read_answer(), "200 OK"));
   }
   CHECK(first.read_all().empty());
+}
+
+TEST_CASE(
+    "what a trusted proxy passes on comes from where it says, and nobody else's word counts") {
+  server_options options;
+  options.proxies = *trusted_proxies::parse("127.0.0.1");
+  options.asks_who = true;
+  std::mutex mutex;
+  std::vector<std::string> logged;
+  running here{[](request& asked, reply answer) { answer.send(text(200, "[" + asked.from + "]")); },
+               options,
+               [&](const access_entry& each) {
+                 const std::lock_guard lock{mutex};
+                 logged.emplace_back(each.from);
+               }};
+  const auto from = [](wire& client, const std::string& fields, const std::string& body = {}) {
+    client.send("POST / HTTP/1.1\r\nHost: x\r\n" + fields +
+                "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n");
+    client.send(body);
+    const auto told = client.read_answer();
+    return told.substr(std::min(told.rfind('['), told.size()));
+  };
+  wire proxy{here.port, 0x7f000001};
+  CHECK(from(proxy, "X-Forwarded-For: 1.1.1.1, 198.51.100.1\r\n") == "[198.51.100.1]");
+  CHECK(from(proxy, "") == "[127.0.0.1]");  // each request anew
+  CHECK(from(proxy, "X-Forwarded-For: 2001:db8::1\r\n", std::string(9'000, 'b')) ==
+        "[2001:db8::1]");
+  CHECK(from(proxy, "X-Forwarded-For: rubbish\r\n") == "[127.0.0.1]");
+  wire other{here.port, 0x7f000002};
+  CHECK(from(other, "X-Forwarded-For: 198.51.100.1\r\n") == "[127.0.0.2]");
+  // What could not be read is the proxy's own, not of the request before.
+  CHECK(from(proxy, "X-Forwarded-For: 198.51.100.1\r\n") == "[198.51.100.1]");
+  proxy.send("rubbish\r\n\r\n");
+  CHECK(has(proxy.read_all(), " 400 "));
+  const std::lock_guard lock{mutex};
+  CHECK(logged == std::vector<std::string>{"198.51.100.1", "127.0.0.1", "2001:db8::1", "127.0.0.1",
+                                           "127.0.0.2", "198.51.100.1", "127.0.0.1"});
 }
 
 TEST_CASE("several loops share the connections") {
