@@ -8,6 +8,7 @@
 
 #include "activation/running_turn.h"
 #include "millrace/runtime/assert.h"
+#include "millrace/runtime/last_words.h"
 
 namespace millrace::runtime {
 namespace {
@@ -90,6 +91,7 @@ void stop_for_mistake(const std::string& what) noexcept {
   if (where.empty()) {
     where = caught_code::running();
   }
+  say_last_words();
   std::fprintf(stderr, "millrace: %s%s%s\n", what.c_str(), where.empty() ? "" : " in ",
                where.c_str());
   std::abort();

@@ -25,6 +25,7 @@
 #include "millrace/actors/duration_text.h"
 #include "millrace/actors/env_file.h"
 #include "millrace/actors/suggestion.h"
+#include "millrace/runtime/last_words.h"
 
 namespace millrace::gateway::cli {
 
@@ -45,6 +46,7 @@ extern "C" void on_interrupt(int number) {
     if (auto* const restore = restore_first.load()) {
       restore();
     }
+    runtime::say_last_words();
     ::_exit(static_cast<int>(exit_code::interrupted));  // the third time is meant
   }
   const char byte = 0;

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
@@ -16,6 +17,7 @@ namespace millrace::gateway {
 namespace {
 
 constexpr std::chrono::seconds end_within{1};
+constexpr int look_ms = 1;  // between two looks at whether all is written
 
 }  // namespace
 
@@ -34,10 +36,10 @@ struct line_queue::shared {
     line_kind kind;
   };
   std::deque<line> waiting;
-  std::size_t bytes = 0;           // of these and of the one that is being written
-  std::size_t ordinary_bytes = 0;  // of them those that are of that kind
-  std::uint64_t added = 0;
-  std::uint64_t written = 0;
+  std::size_t bytes = 0;                 // of these and of the one that is being written
+  std::size_t ordinary_bytes = 0;        // of them those that are of that kind
+  std::atomic<std::uint64_t> added = 0;  // these two are read without it as well
+  std::atomic<std::uint64_t> written = 0;
   std::size_t dropped = 0;
   bool ends = false;
   bool has_ended = false;
@@ -124,8 +126,16 @@ void line_queue::add(std::string line, line_kind kind) {
 
 void line_queue::flush(std::chrono::milliseconds limit) {
   std::unique_lock lock{shared_->mutex};
-  const auto until = shared_->added;
+  const auto until = shared_->added.load();
   shared_->changed.wait_for(lock, limit, [this, until] { return shared_->written >= until; });
+}
+
+// The thread that writes goes on meanwhile, unless it is the one that was stopped, or waits for it.
+void line_queue::flush_at_once(std::chrono::milliseconds limit) noexcept {
+  const auto until = shared_->added.load();
+  for (auto left = limit.count(); left > 0 && shared_->written < until; left -= look_ms) {
+    ::poll(nullptr, 0, look_ms);
+  }
 }
 
 }  // namespace millrace::gateway

@@ -48,6 +48,9 @@ public:
   /// Waits until what has been added by now is written, or for `limit`: for who ends the process.
   void flush(std::chrono::milliseconds limit);
 
+  /// The same within a handler of a signal, whatever thread that has stopped: async-signal-safe.
+  void flush_at_once(std::chrono::milliseconds limit) noexcept;
+
 private:
   struct shared;  // with a write that never ends
 

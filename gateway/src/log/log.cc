@@ -7,10 +7,12 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <nlohmann/json.hpp>
 
 #include "cli/terminal_text.h"
 #include "log/line_queue.h"
+#include "millrace/runtime/last_words.h"
 
 namespace millrace::gateway {
 
@@ -44,6 +46,17 @@ std::string_view view(spdlog::string_view_t text) {
 constexpr std::string_view audit_logger = "audit";
 
 constexpr std::chrono::milliseconds flush_within{100};
+// At a sudden end nobody waits for this process but for its last words.
+constexpr std::chrono::milliseconds last_flush_within{1000};
+
+// Of the process, for its sudden end.
+constinit std::atomic<line_queue*> last_queue{nullptr};
+
+void flush_last_queue() noexcept {
+  if (auto* const queue = last_queue.load()) {
+    queue->flush_at_once(last_flush_within);
+  }
+}
 
 class line_sink final : public spdlog::sinks::base_sink<std::mutex> {
 public:
@@ -123,6 +136,15 @@ logs::logs(log_format format, level::level_enum level, std::function<void(std::s
           to(line);
         }
       });
+  if (queue_ != nullptr) {
+    last_queue = queue_.get();
+    runtime::before_sudden_end(flush_last_queue);
+  }
+}
+
+logs::~logs() {
+  auto* own = queue_.get();
+  last_queue.compare_exchange_strong(own, nullptr);
 }
 
 void logs::flush() {

@@ -39,9 +39,13 @@ enum class log_format : std::uint8_t {
 class logs {
 public:
   /// `sink` gets the lines, each before the call that logs it ends; unset: standard error gets
-  /// them, by a `line_queue`.
+  /// them, by a `line_queue`, which a sudden end of the process waits for a moment (last_words.h);
+  /// of several such the latest.
   logs(log_format format, spdlog::level::level_enum level,
        std::function<void(std::string_view)> sink = {});
+  logs(const logs&) = delete;
+  logs& operator=(const logs&) = delete;
+  ~logs();
 
   /// Waits until the lines so far are written, or for a moment: for who ends the process at once.
   void flush();

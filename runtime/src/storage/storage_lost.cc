@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "millrace/runtime/last_words.h"
 #include "millrace/runtime/storage.h"
 
 namespace millrace::runtime {
@@ -32,6 +33,7 @@ const char* name_of(int number) noexcept {
 // A signal of a page that is damaged or that the disk does not give ends the process with a line;
 // any other goes the way that it went before.
 void on_signal(int number, siginfo_t* info, void*) noexcept {
+  say_last_words();
   if (const auto* const file = mapped_file_in_use; file != nullptr) {
     write_text("millrace: storage lost, stopping at once: ");
     write_text(file->path);
@@ -56,6 +58,7 @@ void on_signal(int number, siginfo_t* info, void*) noexcept {
 }  // namespace
 
 void storage_lost(std::string_view why) noexcept {
+  say_last_words();
   std::fprintf(stderr, "millrace: storage lost, stopping at once: %.*s\n",
                static_cast<int>(why.size()), why.data());
   std::fflush(stderr);

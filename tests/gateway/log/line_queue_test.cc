@@ -96,6 +96,25 @@ TEST_CASE("whoever ends the process waits until what was added is written, and n
   CHECK(is_written);
 }
 
+TEST_CASE("a sudden end waits likewise, without what other threads may hold") {
+  std::promise<void> reads;
+  std::promise<void> begins;
+  std::atomic<bool> is_written{false};
+  line_queue queue{[&, until = reads.get_future().share()](std::string_view) {
+                     begins.set_value();
+                     until.wait();
+                     is_written = true;
+                   },
+                   told};
+  queue.add("last words\n");
+  begins.get_future().wait();
+  queue.flush_at_once(std::chrono::milliseconds{1});
+  CHECK_FALSE(is_written);
+  reads.set_value();
+  queue.flush_at_once(std::chrono::minutes{1});
+  CHECK(is_written);
+}
+
 // Method: a pipe that takes no more than the half of it until it is read.
 TEST_CASE("a line is written whole where the file does not wait") {
   int ends[2];

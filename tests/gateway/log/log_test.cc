@@ -2,11 +2,18 @@
 #include "log/log.h"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <csignal>
 #include <nlohmann/json.hpp>
-
+#include <string>
 #include <vector>
+
+#include "millrace/runtime/assert.h"
 
 namespace millrace::gateway {
 namespace {
@@ -70,6 +77,44 @@ TEST_CASE("a layer below warns through its module's logger") {
   warn("the key is {} {0} %s");
   REQUIRE(here.lines.size() == 1);
   CHECK(here.lines[0].ends_with(" warning: runtime: the key is {} {0} %s\n"));
+}
+
+// Method: a child, whose standard error is read. It has more lines to tell than its thread has told
+// when the assertion fails.
+TEST_CASE("what was logged before a failed assertion is written, and before its words") {
+  constexpr int lines = 50;
+  std::array<int, 2> ends{};
+  REQUIRE(::pipe(ends.data()) == 0);
+  const auto child = ::fork();
+  if (child == 0) {
+    ::signal(SIGABRT, SIG_DFL);  // not the test's own report
+    const rlimit no_core{0, 0};
+    ::setrlimit(RLIMIT_CORE, &no_core);
+    ::dup2(ends[1], STDERR_FILENO);
+    ::close(ends[1]);
+    logs told{log_format::text, spdlog::level::info};
+    const auto logger = told.of("m");
+    for (int at = 0; at < lines; ++at) {
+      logger->warn("line {}", at);
+    }
+    MILLRACE_ASSERT(child != 0);
+  }
+  REQUIRE(child > 0);
+  ::close(ends[1]);
+  std::string all;
+  std::array<char, 4096> part{};
+  for (ssize_t count = 0; (count = ::read(ends[0], part.data(), part.size())) > 0;) {
+    all.append(part.data(), static_cast<std::size_t>(count));
+  }
+  ::close(ends[0]);
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WIFSIGNALED(status));
+  CHECK(WTERMSIG(status) == SIGABRT);
+  CAPTURE(all);
+  const auto last = all.find("m: line " + std::to_string(lines - 1) + "\n");
+  REQUIRE(last != std::string::npos);
+  CHECK(all.find("assertion failed: child != 0") > last);
 }
 
 TEST_CASE("words for formats and levels are known or not") {
