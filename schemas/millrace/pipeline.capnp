@@ -166,6 +166,7 @@ struct AttemptSecret {
 struct ProjectState {
   # Root of a project. Its pipelines are a map.
   settings @0 :ProjectSettings;  # Absent: those of one that was never set.
+  timesSet @1 :UInt32;           # How often they were since silos count it.
 }
 
 struct ProjectSettings {
@@ -200,10 +201,11 @@ interface Project $Actor.actor("project") {
   # 1,000.
   remove @2 (pipeline :Text) -> () $Actor.internal;
   # From a pipeline that is being removed. Idempotent.
-  configure @3 (settings :ProjectSettings) -> () $Actor.internal;
+  configure @3 (settings :ProjectSettings, ifVersion :UInt32) -> () $Actor.internal;
   # From a gateway, which knows who asks: all of them. `invalid_argument` for a weight of 0.
-  settings @4 () -> (settings :ProjectSettings) $Actor.readOnly;
-  # As they were set last.
+  # `conflict`, and nothing is changed, unless ifVersion is that of the settings or 0.
+  settings @4 () -> (settings :ProjectSettings, version :UInt32) $Actor.readOnly;
+  # As they were set last. The version grows by one each time; 1: they were never set.
 }
 
 # --- pipeline ------------------------------------------------------------------------------------
@@ -345,9 +347,10 @@ interface Pipeline $Actor.actor("pipeline") {
   # that it was read of: `unavailable` where that is the latest no more. Where `onceFor` is that of
   # one of the last 100 runs that the webhook has started, and not empty, nothing starts and `run`
   # is empty.
-  remove @7 () -> ();
+  remove @7 (ifVersion :UInt32) -> ();
   # Deletes it with its versions and its ended runs: at once it is not there, and cannot be applied
-  # until all of it has gone. `failed_precondition` while a run has not ended.
+  # until all of it has gone. `failed_precondition` while a run has not ended. `conflict`, and
+  # nothing is changed, unless ifVersion is the latest version or 0.
   submitScheduled @8 (run :Text, schedule :Text, scheduledAt :Int64, backfill :Text)
       -> () $Actor.internal;
   # From the pipeline's schedules, with a fresh id: a firing. Its parameters are those of the

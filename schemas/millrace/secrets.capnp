@@ -29,10 +29,12 @@ struct NewSecret {
 
 interface Secrets $Actor.actor("secrets") $Actor.internal {
   # Key: the project's name.
-  put @0 (secret :SealedSecret) -> (created :Bool);
-  # `failed_precondition`: there are as many as there may be. Idempotent but for times.
-  erase @1 (name :Text) -> ();
-  # `not_found`.
+  put @0 (secret :SealedSecret, ifUpdatedAt :Int64, ifThere :Bool) -> (created :Bool);
+  # `failed_precondition`: there are as many as there may be. Idempotent but for times. `conflict`,
+  # and nothing is changed, unless there is one of that `updatedAt`, or ifUpdatedAt is 0; with
+  # `ifThere` there must be one at least.
+  erase @1 (name :Text, ifUpdatedAt :Int64) -> ();
+  # `not_found`. `conflict`, likewise.
   names @2 () -> (secrets :List(SealedSecret)) $Actor.readOnly;
   # All, by name, without what is sealed.
   sealed @3 (names :List(Text)) -> (secrets :List(SealedSecret)) $Actor.readOnly;

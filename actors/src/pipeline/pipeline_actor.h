@@ -46,7 +46,7 @@ public:
   runtime::async<> run_removed(run_removed_params params) override;
   runtime::async<> submit_scheduled(submit_scheduled_params params) override;
   runtime::async<> limit_runs(limit_runs_params params) override;
-  runtime::async<> remove() override;
+  runtime::async<> remove(remove_params params) override;
   runtime::async<> pause(pause_params params) override;
   runtime::async<> resume() override;
   runtime::async<rollback_results> rollback(rollback_params params) override;

@@ -93,9 +93,16 @@ void pipeline_actor::expire(schemas::RunSummary::Reader run) {
 
 // --- removal -------------------------------------------------------------------------------------
 
-async<> pipeline_actor::remove() {
+async<> pipeline_actor::remove(remove_params params) {
   if (!is_known()) {
     co_await runtime::fail(unknown());
+  }
+  if (const auto latest = state().getLatestVersion();
+      params.if_version() != 0 && params.if_version() != latest) {
+    co_await runtime::fail(errc::conflict, "the latest version of pipeline '" + pipeline() +
+                                               "' is " + std::to_string(latest) + ", not " +
+                                               std::to_string(params.if_version()) +
+                                               "; get it, and see whether it is still to go");
   }
   if (!active_.empty()) {
     auto why = "pipeline '" + pipeline() + "' has runs that have not ended; cancel them first";

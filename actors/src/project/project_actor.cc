@@ -59,7 +59,14 @@ async<> project_actor::configure(configure_params params) {
         errc::invalid_argument,
         "the memory of a project is at most " + std::to_string(resource_amount_max) + " bytes");
   }
+  if (params.if_version() != 0 && params.if_version() != settings_version()) {
+    co_await runtime::fail(
+        errc::conflict, "the settings of project '" + key() + "' are of version " +
+                            std::to_string(settings_version()) + ", not " +
+                            std::to_string(params.if_version()) + "; get them, and change these");
+  }
   const auto bound = state().getSettings().getMaxQueuedRuns();
+  edit().setTimesSet(state().getTimesSet() + 1);
   edit().setSettings(settings);
   set_idle_timeout(std::nullopt);
   send(ref<schemas::Pool>(std::string{pool_key}).set_project(key(), settings));
@@ -75,6 +82,7 @@ async<> project_actor::configure(configure_params params) {
 async<project_actor::settings_results> project_actor::settings() {
   settings_results results;
   results.build().setSettings(state().getSettings());
+  results.build().setVersion(settings_version());
   co_return results;
 }
 

@@ -18,6 +18,8 @@ public:
   runtime::async<settings_results> settings() override;
 
 private:
+  [[nodiscard]] std::uint32_t settings_version() const { return state().getTimesSet() + 1; }
+
   runtime::state_map<schemas::ProjectPipeline> pipelines_{*this, "pipelines"};
 };
 

@@ -3,7 +3,9 @@
 
 #include <openssl/crypto.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -20,10 +22,32 @@ namespace {
 constexpr std::chrono::minutes told_again_after{1};
 }  // namespace
 
+// Errors: `conflict` unless that one was set then.
+runtime::result<void> secrets_actor::is_still(const std::string& name,
+                                              std::int64_t updated_at) const {
+  const auto found = secrets_.get(name);
+  if (found && found->getUpdatedAt() == updated_at) {
+    return {};
+  }
+  return runtime::error{errc::conflict,
+                        "the secret '" + name + "' of project '" + key() +
+                            (found ? "' was set at another time" : "' is not there") +
+                            "; look at `updated_at` in the list of secrets"};
+}
+
 async<secrets_actor::put_results> secrets_actor::put(put_params params) {
   const auto given = params.read().getSecret();
   const auto name = text_of(given.getName());
   const auto before = secrets_.get(name);
+  if (const auto when = params.if_updated_at(); when != 0) {
+    if (auto still = is_still(name, when); !still) {
+      co_await runtime::fail(std::move(still).error());
+    }
+  }
+  if (params.if_there() && !before) {
+    co_await runtime::fail(
+        {errc::conflict, "there is no secret '" + name + "' in project '" + key() + "'"});
+  }
   if (!before && secrets_.size() >= project_secrets_max) {
     co_await runtime::fail({errc::failed_precondition,
                             "the project '" + key() + "' has " +
@@ -31,7 +55,7 @@ async<secrets_actor::put_results> secrets_actor::put(put_params params) {
                                 " secrets, which is the most; delete one that is not used"});
   }
   runtime::message<schemas::SealedSecret> stored{given};
-  const auto at = nanoseconds(now());
+  const auto at = std::max(nanoseconds(now()), before ? before->getUpdatedAt() + 1 : 0);
   stored.build().setCreatedAt(before ? before->getCreatedAt() : at);
   stored.build().setUpdatedAt(at);
   secrets_.put(name, stored.read());
@@ -45,6 +69,11 @@ async<> secrets_actor::erase(erase_params params) {
   if (!secrets_.contains(name)) {
     co_await runtime::fail(
         {errc::not_found, "there is no secret '" + name + "' in project '" + key() + "'"});
+  }
+  if (const auto when = params.if_updated_at(); when != 0) {
+    if (auto still = is_still(name, when); !still) {
+      co_await runtime::fail(std::move(still).error());
+    }
   }
   secrets_.erase(name);
 }

@@ -37,6 +37,8 @@ public:
   runtime::async<verify_results> verify(verify_params params) override;
 
 private:
+  [[nodiscard]] runtime::result<void> is_still(const std::string& name,
+                                               std::int64_t updated_at) const;
   [[nodiscard]] runtime::result<std::string> opened(const std::string& name) const;
   void cannot_verify(const std::string& name, const std::string& why);
 

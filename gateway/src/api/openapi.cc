@@ -34,7 +34,10 @@ constexpr problem_kind problem_kinds[] = {
     {404, "The thing named does not exist."},
     {409, "It contradicts the present state of the thing, or is not possible in it."},
     {411, "Its body is read only where `Content-Length` says how long it is."},
-    {412, "The condition in `If-Match` or `If-None-Match` does not hold."},
+    {412,
+     "The condition in `If-Match` or `If-None-Match` does not hold; `ETag` has what there is, if "
+     "that "
+     "has one."},
     {413, "The body, or a value in it, is over its limit."},
     {415, "The body has a `Content-Encoding`; send it without."},
     {422,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
-#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "api/api.h"
 #include "api/details.h"
+#include "api/if_match.h"
 #include "api/mistakes.h"
 #include "api/respond.h"
 #include "api/run_wait.h"
@@ -39,53 +39,40 @@ std::string etag_of(std::uint32_t version) {
   return "\"" + std::to_string(version) + "\"";
 }
 
-// The version that has this ETag; 0: none has.
-std::uint32_t version_of(const http::entity_tag& tag) {
-  std::uint32_t version = 0;
-  const auto* end = tag.text.data() + tag.text.size();
-  const auto [after, failure] = std::from_chars(tag.text.data(), end, version);
-  return !tag.weak && failure == std::errc{} && after == end ? version : 0;
-}
-
-http::response precondition_failed(const error& why) {
-  return http::problem_response({.status = 412, .cause = why, .instance = {}, .errors = {}});
-}
-
 // When a definition is to be taken.
 struct apply_condition {
-  std::uint32_t version = 0;
+  if_match match;
   schemas::ApplyOnlyIf only_if = schemas::ApplyOnlyIf::ANY;
-  std::optional<error> never;  // Why it cannot hold whatever the pipeline is.
 };
 
-// What If-Match and If-None-Match say. The pipeline itself decides: between a look at it and the
-// write it may change.
+// What If-Match and If-None-Match say.
 result<apply_condition> condition_of(const request& received) {
-  const auto match = http::entity_tags_in(received.headers, "If-Match");
+  const auto match = if_match_in(received);
   const auto none_match = http::entity_tags_in(received.headers, "If-None-Match");
   if (!match || !none_match) {
     return match ? none_match.error() : match.error();
   }
-  if (match->listed.size() > 1 || !none_match->listed.empty() ||
-      (match->given && none_match->given)) {
+  if (!none_match->listed.empty() || (none_match->given && received.headers.find("If-Match"))) {
     return error{errc::invalid_argument,
                  "a definition is applied with If-Match and one ETag, with If-Match: * (there is "
                  "one) or with If-None-Match: * (there is none)"};
   }
-  apply_condition made;
-  if (!match->listed.empty()) {
-    made.version = version_of(match->listed.front());
-    if (made.version == 0) {
-      made.never = error{errc::conflict,
-                         "If-Match: no version has this ETag; they are strong and "
-                         "look like \"3\"; get the pipeline for its latest"};
-    }
-  } else if (match->any) {
+  apply_condition made{.match = *match};
+  if (match->any) {
     made.only_if = schemas::ApplyOnlyIf::PRESENT;
   } else if (none_match->any) {
     made.only_if = schemas::ApplyOnlyIf::ABSENT;
   }
   return made;
+}
+
+// What there is now, for who has seen something else.
+auto look_at(const std::string& key) {
+  return [key] { return ref<schemas::Pipeline>(key).describe(0); };
+}
+
+std::string latest_etag(const pipeline_interface::describe_results& found) {
+  return etag_of(found.latest_version());
 }
 
 void apply(const api_parts& parts, request& received, reply answer) {
@@ -115,29 +102,22 @@ void apply(const api_parts& parts, request& received, reply answer) {
     answer.fail(condition.error());
     return;
   }
-  if (condition->never) {
-    answer.send(precondition_failed(*condition->never));
-    return;
-  }
-  auto shared = std::make_shared<reply>(std::move(answer));
-  parts.silo.call_then<pipeline_interface::apply_results>(
-      ref<schemas::Pipeline>(*key).apply(actors::to_json(*loaded.definition), condition->version,
+  call_if_match(
+      parts.silo, condition->match,
+      ref<schemas::Pipeline>(*key).apply(actors::to_json(*loaded.definition),
+                                         static_cast<std::uint32_t>(condition->match.number),
                                          condition->only_if),
-      [shared, project = std::string{received.param("project")},
-       name = std::string{received.param("name")}](auto results) {
-        if (!results && results.error().code() == errc::conflict) {
-          shared->send(precondition_failed(results.error()));
-        } else if (!results) {
-          shared->fail(results.error());
-        } else {
-          // Without an ETag: what is stored is not what was sent (RFC 9110, 9.3.4).
-          shared->send(answer_of(results->version() == 1 && results->changed() ? 201 : 200,
-                                 {{"id", name},
-                                  {"project", project},
-                                  {"version", results->version()},
-                                  {"changed", results->changed()}}));
-        }
-      });
+      std::move(answer),
+      [project = std::string{received.param("project")},
+       name = std::string{received.param("name")}](const auto& results) {
+        // Without an ETag: what is stored is not what was sent (RFC 9110, 9.3.4).
+        return answer_of(results.version() == 1 && results.changed() ? 201 : 200,
+                         {{"id", name},
+                          {"project", project},
+                          {"version", results.version()},
+                          {"changed", results.changed()}});
+      },
+      look_at(*key), latest_etag);
 }
 
 json_shape applied_shape() {
@@ -215,12 +195,16 @@ void activity(const api_parts& parts, request& received, reply answer) {
 
 void remove(const api_parts& parts, request& received, reply answer) {
   const auto key = pipeline_key(received);
-  if (!key) {
-    answer.fail(key.error());
+  const auto match = if_match_in(received);
+  if (!key || !match) {
+    answer.fail(key ? match.error() : key.error());
     return;
   }
-  call_and_answer(parts.silo, ref<schemas::Pipeline>(*key).remove(), std::move(answer),
-                  [] { return answer_of(202, nlohmann::ordered_json::object()); });
+  call_if_match(
+      parts.silo, *match,
+      ref<schemas::Pipeline>(*key).remove(static_cast<std::uint32_t>(match->number)),
+      std::move(answer), [] { return answer_of(202, nlohmann::ordered_json::object()); },
+      look_at(*key), latest_etag);
 }
 
 void list(const api_parts& parts, request& received, reply answer) {
@@ -342,7 +326,6 @@ void add_pipeline_routes(api_routes& routes) {
              {.id = "get_pipeline",
               .tag = "pipelines",
               .summary = "A version of a pipeline",
-
               .query = {number_key("version", UINT32_MAX, "0: the latest.")},
               .headers = {{"If-None-Match", "ETags that the client has."}},
               .answers = {{.status = 200,
@@ -364,16 +347,18 @@ void add_pipeline_routes(api_routes& routes) {
                     .body = json_of<schemas::Pipeline::ActivityResults>()}},
        .problems = {404}},
       activity);
-  routes.add(method::del, one, in_project(role::ADMIN),
-             {.id = "remove_pipeline",
-              .tag = "pipelines",
-              .summary = "Removes a pipeline with its versions and its ended runs",
-              .text = "At once it is not there; it can be applied again when all of it has gone.",
-              .answers = {{.status = 202,
-                           .text = "It is certain to happen.",
-                           .body = json_media(shape::object({}))}},
-              .problems = {404, 409}},
-             remove);
+  routes.add(
+      method::del, one, in_project(role::ADMIN),
+      {.id = "remove_pipeline",
+       .tag = "pipelines",
+       .summary = "Removes a pipeline with its versions and its ended runs",
+       .text = "At once it is not there; it can be applied again when all of it has gone.",
+       .headers = {{"If-Match", "The ETag of the latest version, as `get_pipeline` has it."}},
+       .answers = {{.status = 202,
+                    .text = "It is certain to happen.",
+                    .body = json_media(shape::object({}))}},
+       .problems = {404, 409}},
+      remove);
   routes.add(method::post, one + "/runs", in_project(role::RUN),
              {.id = "submit_run",
               .tag = "runs",

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Secrets of projects: stored sealed, listed by name, never shown.
 #include "api/api.h"
+#include "api/if_match.h"
 #include "api/respond.h"
 #include "millrace/actors/name_rule.h"
 #include "millrace/actors/secret_value.h"
+#include "millrace/runtime/rfc3339.h"
 #include "millrace/secrets.capnp.actor.h"
 
 namespace millrace::gateway {
@@ -36,6 +38,25 @@ result<secret_path> path_in(const request& received) {
   return secret_path{*std::move(project), std::string{name}};
 }
 
+// The tag of a secret is when it was set, as its list has it.
+std::int64_t time_in(std::string_view tag) {
+  return runtime::from_rfc3339(tag).value_or(0);
+}
+
+auto etag_of(const std::string& name) {
+  return [name](const secrets_interface::names_results& told) {
+    std::string tag;
+    for (const auto each : told.read().getSecrets()) {
+      if (each.getName() == name.c_str()) {
+        tag += '"';
+        runtime::append_rfc3339(tag, each.getUpdatedAt());
+        tag += '"';
+      }
+    }
+    return tag;
+  };
+}
+
 // What is wrong with the value, or with a text that is no JSON, is not quoted: it may be a secret.
 result<std::string> value_in(const request& received) {
   auto body = runtime::from_json(capnp::Schema::from<schemas::NewSecret>(), received.body);
@@ -56,8 +77,9 @@ result<std::string> value_in(const request& received) {
 
 void put(const api_parts& parts, request& received, reply answer) {
   const auto path = path_in(received);
-  if (!path) {
-    answer.fail(path.error());
+  const auto match = if_match_in(received, time_in);
+  if (!path || !match) {
+    answer.fail(path ? match.error() : path.error());
     return;
   }
   if (parts.keyring == nullptr) {
@@ -77,10 +99,15 @@ void put(const api_parts& parts, request& received, reply answer) {
   secret.setName(path->name.c_str());
   secret.setSealed({reinterpret_cast<const kj::byte*>(sealed.data()), sealed.size()});
   secret.setUpdatedBy(name_of_sender(received).c_str());
-  call_and_answer(parts.silo, ref<schemas::Secrets>(path->project).put(std::move(params)),
-                  std::move(answer), [](const secrets_interface::put_results& told) {
-                    return http::empty(told.created() ? 201 : 204);
-                  });
+  params.build().setIfUpdatedAt(match->number);
+  params.build().setIfThere(match->any);
+  const auto secrets = ref<schemas::Secrets>(path->project);
+  call_if_match(
+      parts.silo, *match, secrets.put(std::move(params)), std::move(answer),
+      [](const secrets_interface::put_results& told) {
+        return http::empty(told.created() ? 201 : 204);
+      },
+      [secrets] { return secrets.names(); }, etag_of(path->name));
 }
 
 void list(const api_parts& parts, request& received, reply answer) {
@@ -103,12 +130,15 @@ void list(const api_parts& parts, request& received, reply answer) {
 
 void erase(const api_parts& parts, request& received, reply answer) {
   const auto path = path_in(received);
-  if (!path) {
-    answer.fail(path.error());
+  const auto match = if_match_in(received, time_in);
+  if (!path || !match) {
+    answer.fail(path ? match.error() : path.error());
     return;
   }
-  call_and_answer(parts.silo, ref<schemas::Secrets>(path->project).erase(path->name),
-                  std::move(answer), [] { return http::empty(); });
+  const auto secrets = ref<schemas::Secrets>(path->project);
+  call_if_match(
+      parts.silo, *match, secrets.erase(path->name, match->number), std::move(answer),
+      [] { return http::empty(); }, [secrets] { return secrets.names(); }, etag_of(path->name));
 }
 
 json_shape secrets_shape() {
@@ -135,6 +165,7 @@ void add_secret_routes(api_routes& routes) {
               .tag = "secrets",
               .summary = "Stores a secret, in place of the one of that name",
               .text = "It is sealed before it is stored. Tasks that start from now on get it.",
+              .headers = {{"If-Match", "Its `updated_at`, as the list has it; `*`: there is one."}},
               .body = {.any_of = {json_read_as<schemas::NewSecret>()}, .is_needed = true},
               .answers = {{.status = 201, .text = "It is new."},
                           {.status = 204, .text = "It is in place of what was there."}},
@@ -144,6 +175,7 @@ void add_secret_routes(api_routes& routes) {
              {.id = "delete_secret",
               .tag = "secrets",
               .summary = "Deletes a secret",
+              .headers = {{"If-Match", "Its `updated_at`, as the list has it."}},
               .answers = {{.status = 204, .text = "Tasks that need it do not start any more."}},
               .problems = {404}},
              erase);

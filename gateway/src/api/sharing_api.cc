@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // How projects share the executors: what each may have, and what it has.
 #include "api/api.h"
+#include "api/if_match.h"
 #include "api/respond.h"
 #include "millrace/pipeline.capnp.actor.h"
 
@@ -15,6 +16,10 @@ namespace {
 
 constexpr const char* pool = "default";  // the key of the actor that keeps all pools
 
+std::string settings_etag(const schemas::project_interface::settings_results& told) {
+  return "\"" + std::to_string(told.version()) + "\"";
+}
+
 void tell_pool(const api_parts& parts, request& /*received*/, reply answer) {
   call_and_answer(parts.silo, ref<schemas::Pool>(pool).status(), std::move(answer));
 }
@@ -26,7 +31,11 @@ void tell_settings(const api_parts& parts, request& received, reply answer) {
     return;
   }
   call_and_answer(parts.silo, ref<schemas::Project>(*project).settings(), std::move(answer),
-                  [](const auto& told) { return answer_of(200, told.read().getSettings()); });
+                  [](const auto& told) {
+                    auto made = answer_of(200, told.read().getSettings());
+                    made.headers.add("ETag", settings_etag(told));
+                    return made;
+                  });
 }
 
 void tell_usage(const api_parts& parts, request& received, reply answer) {
@@ -41,8 +50,9 @@ void tell_usage(const api_parts& parts, request& received, reply answer) {
 void set_settings(const api_parts& parts, request& received, reply answer) {
   const auto project = name_in(received.param("project"), "project");
   auto wanted = runtime::from_json(capnp::Schema::from<schemas::ProjectSettings>(), received.body);
-  if (!project || !wanted) {
-    answer.fail(project ? wanted.error() : project.error());
+  const auto match = if_match_in(received);
+  if (!project || !wanted || !match) {
+    answer.fail(!project ? project.error() : !wanted ? wanted.error() : match.error());
     return;
   }
   if (received.body.empty()) {  // which would set all back
@@ -51,8 +61,12 @@ void set_settings(const api_parts& parts, request& received, reply answer) {
     return;
   }
   const runtime::message<schemas::ProjectSettings> settings{*std::move(wanted)};
-  call_and_answer(parts.silo, ref<schemas::Project>(*project).configure(settings.read()),
-                  std::move(answer), [] { return http::empty(); });
+  call_if_match(
+      parts.silo, *match,
+      ref<schemas::Project>(*project).configure(settings.read(),
+                                                static_cast<std::uint32_t>(match->number)),
+      std::move(answer), [] { return http::empty(); },
+      [key = *project] { return ref<schemas::Project>(key).settings(); }, settings_etag);
 }
 
 }  // namespace
@@ -73,7 +87,8 @@ void add_sharing_routes(api_routes& routes) {
               .summary = "How much of the machines a project may have",
               .answers = {{.status = 200,
                            .text = "As it was set, or the defaults.",
-                           .body = json_of<schemas::ProjectSettings>()}}},
+                           .body = json_of<schemas::ProjectSettings>(),
+                           .headers = {{"ETag", "Of the settings; each change makes another."}}}}},
              tell_settings);
   routes.add(method::get, "/api/v1/projects/{project}/usage", in_project(role::READ),
              {.id = "get_project_usage",
@@ -91,6 +106,7 @@ void add_sharing_routes(api_routes& routes) {
               .tag = "projects",
               .summary = "Says how much of the machines a project may have",
               .text = "All of it: what is left out is set back to its default.",
+              .headers = {{"If-Match", "The ETag of the settings; `*`: whatever they are."}},
               .body = {.any_of = {json_read_as<schemas::ProjectSettings>()}, .is_needed = true},
               .answers = {{.status = 204, .text = "It counts from now on."}}},
              set_settings);

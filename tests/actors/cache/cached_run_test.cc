@@ -216,7 +216,7 @@ TEST_CASE("a run of a run uses no kept result either, and a pipeline that is gon
   CHECK(starts.now() == 1);
   again(here, parent, true);
   CHECK(starts.now() == 2);
-  REQUIRE(here.silo->call(ref<schemas::Pipeline>("default/etl").remove()));
+  REQUIRE(here.silo->call(ref<schemas::Pipeline>("default/etl").remove(0)));
   node::eventually([&] {
     const auto list = here.silo->call(ref<schemas::ResultCache>("default/etl").list("", 10));
     return list && list->results().size() == 0;

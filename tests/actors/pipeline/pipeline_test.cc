@@ -1183,20 +1183,20 @@ TEST_CASE("a pipeline is removed with its ended runs, and not while one goes on"
   std::string ended;
   {
     node here{data.path};
-    CHECK(here.silo->call(pipeline.remove()).error().code() == runtime::errc::not_found);
+    CHECK(here.silo->call(pipeline.remove(0)).error().code() == runtime::errc::not_found);
     ended = here.submit(text("echo"));
     CHECK(here.wait(ended) == RunState::SUCCEEDED);
     const auto run = here.submit(text("sleep 600"));
     here.wait_until_running(run, "a");
-    CHECK(here.silo->call(pipeline.remove()).error().code() == runtime::errc::failed_precondition);
+    CHECK(here.silo->call(pipeline.remove(0)).error().code() == runtime::errc::failed_precondition);
     REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("enough", false)));
     CHECK(here.wait(run) == RunState::CANCELLED);
     auto removed = false;  // once the pipeline has heard of the run's end
-    here.eventually([&] { return removed = removed || here.silo->call(pipeline.remove()); });
-    for (const auto& failure :
-         {here.silo->call(pipeline.describe(0)).error(), here.silo->call(pipeline.remove()).error(),
-          here.silo->call(pipeline.runs("", 0, "", "")).error(),
-          here.silo->call(pipeline.submit({})).error()}) {
+    here.eventually([&] { return removed = removed || here.silo->call(pipeline.remove(0)); });
+    for (const auto& failure : {here.silo->call(pipeline.describe(0)).error(),
+                                here.silo->call(pipeline.remove(0)).error(),
+                                here.silo->call(pipeline.runs("", 0, "", "")).error(),
+                                here.silo->call(pipeline.submit({})).error()}) {
       CHECK(failure.code() == runtime::errc::not_found);
     }
   }

@@ -90,7 +90,7 @@ TEST_CASE("the triggers of the latest version count, and outlive the pipeline th
   });
   CHECK(runs_of(here, "changed").empty());
   const auto up = ref<schemas::Pipeline>("default/up");
-  REQUIRE(here.silo->call(up.remove()));
+  REQUIRE(here.silo->call(up.remove(0)));
   const auto again = [&] {
     const auto made = load_definition("name: up\n" + once, "p.yaml");
     return here.silo->call(up.apply(to_json(*made.definition), 0, schemas::ApplyOnlyIf::ANY))

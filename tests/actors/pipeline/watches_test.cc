@@ -390,7 +390,7 @@ TEST_CASE("a check that goes on is no run that holds up a removal, and goes with
   // One at a time.
   CHECK(look_now(p.here).firing().getState() == schemas::FiringState::SKIPPED);
 
-  REQUIRE(p.here.silo->call(ref<schemas::Pipeline>("default/build").remove()));
+  REQUIRE(p.here.silo->call(ref<schemas::Pipeline>("default/build").remove(0)));
   node::eventually([&] {
     const auto gone = p.here.silo->call(ref<schemas::Run>(run).status());
     return !gone && gone.error().code() == errc::not_found;

@@ -450,7 +450,7 @@ TEST_CASE("a pipeline that its schedules keep going cannot be deleted, and says 
   scheduled p;
   p.apply("schedule: {every: 10m}\n" + lasting);
   p.silo.advance(10min);
-  const auto refused = p.silo.call(p.pipeline().remove());
+  const auto refused = p.silo.call(p.pipeline().remove(0));
   REQUIRE_FALSE(refused);
   CHECK(refused.error().text() ==
         "pipeline 'x' has runs that have not ended; cancel them first, after `millrace schedule "
@@ -458,7 +458,7 @@ TEST_CASE("a pipeline that its schedules keep going cannot be deleted, and says 
   REQUIRE(p.silo.call(p.schedule().pause("", "")));
   p.end(p.runs()[0]);
   p.silo.advance(10min);
-  CHECK(p.silo.call(p.pipeline().remove()));
+  CHECK(p.silo.call(p.pipeline().remove(0)));
 }
 
 TEST_CASE("the latest hundred firings are shown") {

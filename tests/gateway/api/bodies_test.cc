@@ -149,9 +149,10 @@ TEST_CASE("what no route has is refused rather than passed over") {
   CHECK(status(method::post, "Content-Encoding", "Identity") == 404);
   CHECK(status(method::post, "If-Match", "\"1\"") == 412);
   CHECK(status(method::post, "If-Match", "*") == 404);
+  CHECK(status(method::del, "If-Match", "\"1\"", "/api/v1/tokens/t") == 412);
   for (const auto* target : {"/api/v1/projects/p/secrets/s", "/api/v1/projects/p/settings"}) {
+    CHECK(status(method::put, "If-Match", "\"1\", \"2\"", target) == 400);
     for (const auto* tag : {"\"1\"", "*"}) {
-      CHECK(status(method::put, "If-Match", tag, target) == 412);
       CHECK(status(method::put, "If-None-Match", tag, target) == 412);
     }
   }
