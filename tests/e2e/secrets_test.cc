@@ -7,9 +7,13 @@
 #include <unistd.h>
 
 #include <array>
+#include <cctype>
+#include <cstdlib>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "e2e/dev_cluster.h"
 #include "e2e/process.h"
 
 namespace millrace::testing {
@@ -19,16 +23,31 @@ namespace fs = std::filesystem;
 
 const std::string secret = "correct-horse-battery-staple";
 const std::string from_file = "tr0ub4dor-and-three-more";
+const std::string from_environment = "qu\"otes & slashes/and-blanks";
 
 void write(const fs::path& file, const std::string& text, mode_t mode = 0600) {
   std::ofstream{file} << text;
   REQUIRE(::chmod(file.c_str(), mode) == 0);
 }
 
+// As it stands in a URL.
+std::string escaped_for_url(const std::string& text) {
+  std::string made;
+  for (const auto each : text) {
+    constexpr std::string_view digits = "0123456789ABCDEF";
+    const auto byte = static_cast<unsigned char>(each);
+    std::isalnum(byte) != 0 || each == '-' ? made += each
+                                           : made += {'%', digits[byte >> 4U], digits[byte & 0xfU]};
+  }
+  return made;
+}
+
 // The halves too: what is cut in two is no less known. The last is `secret` in base64.
 std::vector<std::string> plain_texts() {
   std::vector<std::string> made;
-  for (const auto& whole : {secret, from_file}) {
+  for (const auto& whole :
+       {secret, from_file, from_environment, escaped_for_url(from_environment),
+        nlohmann::json(from_environment).dump().substr(1, from_environment.size() + 1)}) {
     made.push_back(whole.substr(0, whole.size() / 2));
     made.push_back(whole.substr(whole.size() / 2));
   }
@@ -105,13 +124,17 @@ struct secret_folder {
     write(path / "keys", key.output);
     fs::create_directory(path / "secrets");
     write(path / "secrets" / "password", from_file + "\n");
+    ::setenv("MILLRACE_SECRET_QUOTED", from_environment.c_str(), 1);  // of the servers
     write(path / "pipeline.yaml", R"(name: secretive
 secrets: {TOKEN: {from: project, key: api-token}}
 tasks:
   - name: tell
-    secrets: {PASSWORD: {from: file, key: password}}
+    secrets:
+      PASSWORD: {from: file, key: password}
+      QUOTED: {from: env, key: QUOTED}
     run: |
       echo "out $TOKEN and $PASSWORD"; echo "err $TOKEN" >&2
+      echo "env $QUOTED"
       printf %s "$TOKEN" | base64
       echo "said=$TOKEN" >> "$MILLRACE_OUTPUT"
     outputs: [said]
@@ -122,6 +145,9 @@ tasks:
   - {name: missing, run: echo run, secrets: {GONE: {from: file, key: not/there}}}
 )");
   }
+  ~secret_folder() { ::unsetenv("MILLRACE_SECRET_QUOTED"); }
+  secret_folder(const secret_folder&) = delete;
+  secret_folder& operator=(const secret_folder&) = delete;
   static std::string content_of(const fs::path& file) {
     std::ostringstream content;
     content << std::ifstream{file}.rdbuf();
@@ -148,7 +174,7 @@ TEST_CASE("the plain text of secrets is nowhere, though tasks write it everywher
   const auto watched = server.ask({"watch", run, "--progress", "json"});
   CHECK(watched.status == 1);
 
-  CHECK(server.ask({"logs", run, "tell"}).output == "out *** and ***\n***Q==\n");
+  CHECK(server.ask({"logs", run, "tell"}).output == "out *** and ***\nenv ***\n***Q==\n");
   CHECK(server.ask({"logs", run, "tell", "--stderr"}).output == "err ***\n");
   CHECK(server.ask({"logs", run, "use"}).output == "***\n");
   std::string answers = listed.output + watched.output + watched.errors;
@@ -180,6 +206,36 @@ TEST_CASE("the plain text of secrets is nowhere, though tasks write it everywher
         std::string::npos);
   check_hidden_in("the server's log", ended.output + ended.errors);
   CHECK(check_hidden_below(folder.path / "data") > 5);
+}
+
+// Goal: no copy of the state has it, on whichever silo. Method: three silos, all of whose files lie
+// below one directory, and tasks on each.
+TEST_CASE("no file of any silo of a cluster has the plain text") {
+  const secret_folder folder;
+  const auto data = folder.path / "data";
+  background_command cluster{{"dev", "--silos", "3", "--listen", "127.0.0.1:0", "--data",
+                              data.string(), "--secrets-key", (folder.path / "keys").string(),
+                              "--secrets-directory", (folder.path / "secrets").string()}};
+  cluster.read_until("silo c pid ");
+  const auto lines = parse(cluster.printed());
+  const auto ask = [&](std::vector<std::string> arguments, const std::string& input = {}) {
+    arguments.insert(arguments.end(), {"--server", lines.url});
+    return millrace(arguments, input);
+  };
+  REQUIRE(ask({"secret", "set", "api-token"}, secret + "\n").status == 0);
+  REQUIRE(ask({"apply", (folder.path / "pipeline.yaml").string()}).status == 0);
+  for (int round = 0; round < 3; ++round) {
+    const auto submitted = ask({"submit", "secretive"});
+    REQUIRE_MESSAGE(submitted.status == 0, submitted.errors);
+    const auto run = submitted.output.substr(0, submitted.output.size() - 1);
+    CHECK(ask({"watch", run}).status == 1);
+    CHECK(ask({"logs", run, "tell"}).output == "out *** and ***\nenv ***\n***Q==\n");
+  }
+  CHECK(check_hidden_below(data) > 15);
+  cluster.interrupt();
+  const auto ended = cluster.wait();
+  check_hidden_in("the logs", ended.output + ended.errors);
+  CHECK(check_hidden_below(data) > 15);
 }
 
 // Method: the task has written all of it, and half of it, when the silo dies.
