@@ -53,10 +53,19 @@ enum AttemptEnd {
   unanswered @16;  # Nobody knows whether the call has had an effect.
 }
 
+struct KeptText {
+  # A text that is too large for a row: a blob that executors keep for a run.
+  digest @0 :Text;    # SHA-256, in hex.
+  size @1 :UInt64;    # In bytes.
+  executor @2 :Text;  # That keeps it.
+}
+
 struct Variable {
   # One of an environment, or one output of a task.
   name @0 :Text;   # As the command sees or writes it.
   value @1 :Text;  # Any text without NUL.
+  kept @2 :KeptText;  # Of a large output: where its text is. `value` is it in the rows of a run
+                      # that reads it itself, and empty elsewhere. Absent: `value` is all.
 }
 
 struct Label {
@@ -149,6 +158,20 @@ struct ArtifactSource {
   # An artifact that is put into the workspace of another task.
   artifact @0 :Artifact;   # Which one.
   folder @1 :Text;         # Of the workspace, that it goes to; empty: the workspace.
+}
+
+struct KeptInput {
+  # An output of another task, whose text goes into the inputs of a command.
+  at @0 :UInt64;       # After so many bytes of `json`, as a JSON string.
+  text @1 :KeptText;   # What.
+  task @2 :Text;       # The instance that has written it.
+  name @3 :Text;       # What it is called there.
+}
+
+struct LargeInputs {
+  # Inputs with texts that only the executor gets.
+  json @0 :Text $Actor.secret;  # JSON but for these.
+  texts @1 :List(KeptInput);    # In order of their places.
 }
 
 struct AttemptSecret {
@@ -708,6 +731,9 @@ struct TaskSpec {
   round @36 :UInt32;         # As of `Gang`; of one epoch, one with no higher round is ignored.
   memoryLimit @37 :UInt64;   # As of `AttemptSpec`.
   call @38 :ActorCall;       # What it is, in place of a command; absent: it is a command.
+  largeInputs @39 :LargeInputs;   # As of `AttemptSpec`.
+  keepsOutputs @40 :Bool;         # As of `AttemptSpec`.
+  readOutputs @41 :List(Text);    # As of `AttemptSpec`.
 }
 
 struct ActorCall {
@@ -792,6 +818,8 @@ struct AttemptReport {
   maxMemory @21 :Int64;     # Bytes that its largest process had at a time, or, where there is a
                             # limit, all of them together; 0: not known, or not more than its
                             # executor itself.
+  stdoutKept @22 :KeptText;  # In place of `stdoutText`, where that is large.
+  outputsUnkept @23 :Bool;  # There were large outputs, and its executor ended before it kept them.
 }
 
 interface Task $Actor.actor("task") $Actor.group("run") $Actor.affinity("/") {
@@ -1058,6 +1086,9 @@ struct AttemptSpec {
   hosts @21 :Text;          # Of one of a gang: as of `Executor.grant`, and added by who gets that.
   memoryLimit @22 :UInt64;  # Bytes that its processes may have together; 0: as they like.
   project @23 :Text;        # That its files are counted for; empty: an older task has told it.
+  largeInputs @24 :LargeInputs;  # In place of `inputs`, where some are large; absent: none is.
+  keepsOutputs @25 :Bool;   # Large outputs are kept by the executor, and told by their digests.
+  readOutputs @26 :List(Text);  # Of these, those whose text its run needs as well.
 }
 
 struct Grant {
@@ -1103,7 +1134,8 @@ interface Executor $Actor.actor("executor") $Actor.internal $Actor.siloBound {
       $Actor.reentrant;
   # From gateways and other executors: at most 1 MiB from `offset` of what it keeps for the run by
   # that SHA-256, in hex, and the size of the whole. `not_found`: it does not.
-  keepFor @7 (run :Text, digest :Text, project :Text) -> () $Actor.reentrant;
+  keepFor @7 (run :Text, digest :Text, project :Text, single :Bool) -> () $Actor.reentrant;
   # From a task of the run, which takes over the result of another: the artifact with this digest is
   # kept for it too, and counted for its project. Idempotent. `not_found`: not all of it is there.
+  # `single`: the digest is that of a large output.
 }

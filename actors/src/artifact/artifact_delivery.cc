@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "artifact/kept_texts.h"
 #include "millrace/actors/name_rule.h"
 #include "millrace/actors/resources.h"
 #include "pipeline/names.h"
@@ -294,6 +295,29 @@ result<void> artifact_delivery::fetch(const std::string& attempt, std::string_vi
   }
   give_up(attempt);
   return keep();
+}
+
+result<void> artifact_delivery::fetch_texts(const std::string& attempt, std::string_view run,
+                                            kept_inputs texts,
+                                            const std::function<bool()>& wanted) {
+  const std::string of_run{run};
+  for (const auto each : texts) {
+    const auto kept = each.getText();
+    const wish one{attempt,        of_run, text_of(kept.getDigest()), text_of(kept.getExecutor()),
+                   kept.getSize(), wanted};
+    if (store_.has(run, one.digest) && !store_.whole_text(run, one.digest, one.bytes_max)) {
+      store_.forget(run, one.digest);
+    }
+    auto got = get(one);
+    if (auto given = store_.keep(run, std::exchange(whole_, {})); !given) {
+      return given;
+    }
+    if (!got) {
+      return error{got.error().code(), name_of(each) + ": " + got.error().text()};
+    }
+  }
+  give_up(attempt);
+  return {};
 }
 
 // --- putting -------------------------------------------------------------------------------------

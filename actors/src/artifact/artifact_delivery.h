@@ -27,6 +27,7 @@ struct blob_sources {
 };
 
 using artifact_sources = capnp::List<schemas::ArtifactSource>::Reader;
+using kept_inputs = capnp::List<schemas::KeptInput>::Reader;
 
 /// How much longer than it was waited for an executor is left alone that did not answer: whoever
 /// else needs the thread has most of it.
@@ -48,6 +49,11 @@ public:
   [[nodiscard]] runtime::result<void> fetch(const std::string& attempt, std::string_view run,
                                             artifact_sources sources,
                                             const std::function<bool()>& wanted);
+
+  /// The same of texts. One that is damaged here is got anew. Requires: after `fetch`, of one try.
+  [[nodiscard]] runtime::result<void> fetch_texts(const std::string& attempt, std::string_view run,
+                                                  kept_inputs texts,
+                                                  const std::function<bool()>& wanted);
 
   /// Forgets parts of what did not come for an attempt.
   void give_up(const std::string& attempt) { begun_.erase(attempt); }

@@ -205,16 +205,28 @@ result<bool> blob_store::take(std::string_view run, std::string_view digest) {
   return true;
 }
 
+result<void> blob_store::take_known(std::string_view run, std::string_view digest) {
+  const auto kept = take(run, digest);
+  if (!kept) {
+    return kept.error();
+  }
+  return *kept ? result<void>{} : error{errc::not_found, "not all of it is kept here"};
+}
+
 // The bytes are on the disk already: the names are what is new.
+result<void> blob_store::flush_names(std::string_view run) const {
+  const auto own = open_directory(runs_.get(), std::string{run});
+  const auto flushed = own && ::fsync(own->get()) == 0 && ::fsync(runs_.get()) == 0;
+  return flushed ? result<void>{} : file_failure("cannot keep an artifact", errno);
+}
+
+result<void> blob_store::keep_blob(std::string_view run, std::string_view digest) {
+  auto kept = take_known(run, digest);
+  return kept ? flush_names(run) : kept;
+}
+
 result<void> blob_store::keep_artifact(std::string_view run, std::string_view digest) {
-  const auto keep = [&](std::string_view one) -> result<void> {
-    const auto kept = take(run, one);
-    if (!kept) {
-      return kept.error();
-    }
-    return *kept ? result<void>{} : error{errc::not_found, "not all of the artifact is kept here"};
-  };
-  if (auto kept = keep(digest); !kept) {
+  if (auto kept = take_known(run, digest); !kept) {
     return kept;
   }
   const auto text = text_of(run, digest, artifact_list_bytes_max);
@@ -223,13 +235,23 @@ result<void> blob_store::keep_artifact(std::string_view run, std::string_view di
     return files.error();
   }
   for (const auto& each : *files) {
-    if (auto kept = keep(each.digest); !kept) {
+    if (auto kept = take_known(run, each.digest); !kept) {
       return kept;
     }
   }
-  const auto own = open_directory(runs_.get(), std::string{run});
-  const auto flushed = own && ::fsync(own->get()) == 0 && ::fsync(runs_.get()) == 0;
-  return flushed ? result<void>{} : file_failure("cannot keep an artifact", errno);
+  return flush_names(run);
+}
+
+void blob_store::forget(std::string_view run, std::string_view digest) {
+  if (!is_digest(digest)) {
+    return;
+  }
+  const std::string name{digest};
+  const std::lock_guard lock{mutex_};
+  ::unlinkat(blobs_.get(), name.c_str(), 0);
+  if (const auto own = open_directory(runs_.get(), std::string{run})) {
+    ::unlinkat(own->get(), name.c_str(), 0);
+  }
 }
 
 void blob_store::drop_if_nobodys(const std::string& digest) {
@@ -311,6 +333,20 @@ result<std::string> blob_store::text_of(std::string_view run, std::string_view d
       return error{errc::too_large, "the list of the artifact is too long"};
     }
   }
+}
+
+result<std::string> blob_store::whole_text(std::string_view run, std::string_view digest,
+                                           std::size_t bytes) const {
+  auto text = text_of(run, digest, bytes);
+  if (!text && text.error().code() != errc::too_large) {
+    return text;
+  }
+  digest_of_stream sum;
+  sum.add(text ? std::string_view{*text} : std::string_view{});
+  if (!text || std::move(sum).hex() != digest) {
+    return error{errc::storage_failed, "what is kept of it here is damaged"};
+  }
+  return text;
 }
 
 result<blob_piece> blob_store::read(std::string_view run, std::string_view digest,

@@ -97,12 +97,23 @@ public:
   /// is there; `storage_failed`.
   [[nodiscard]] runtime::result<void> keep_artifact(std::string_view run, std::string_view digest);
 
+  /// The same of one blob.
+  [[nodiscard]] runtime::result<void> keep_blob(std::string_view run, std::string_view digest);
+
+  /// Takes a damaged blob from the run, and from those that would get it from here later.
+  void forget(std::string_view run, std::string_view digest);
+
   /// Errors: `not_found` where the run has none of that digest; `storage_failed`.
   [[nodiscard]] runtime::result<runtime::unique_fd> open_blob(std::string_view run,
                                                               std::string_view digest) const;
   /// The whole of a small one. Errors: as above; `too_large`.
   [[nodiscard]] runtime::result<std::string> text_of(std::string_view run, std::string_view digest,
                                                      std::size_t bytes_max) const;
+  /// The whole of one that has so many bytes, and is what its digest says. Errors: as `open_blob`,
+  /// `storage_failed` also where it is damaged.
+  [[nodiscard]] runtime::result<std::string> whole_text(std::string_view run,
+                                                        std::string_view digest,
+                                                        std::size_t bytes) const;
   /// At most `blob_piece_bytes_max`. Errors: as `open_blob`.
   [[nodiscard]] runtime::result<blob_piece> read(std::string_view run, std::string_view digest,
                                                  std::uint64_t offset) const;
@@ -114,6 +125,8 @@ public:
 private:
   blob_store() = default;
   void sweep();
+  [[nodiscard]] runtime::result<void> take_known(std::string_view run, std::string_view digest);
+  [[nodiscard]] runtime::result<void> flush_names(std::string_view run) const;
   [[nodiscard]] runtime::result<void> name_one(int run, const draft& made);
   void drop_if_nobodys(const std::string& digest);
   // As `has`, with what stands against it.

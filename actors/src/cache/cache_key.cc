@@ -65,7 +65,11 @@ void add_command(schemas::TaskSpec::Reader spec, part_list& to) {
   place.add(text_of(spec.getWorkdir()));
   to.add("workdir", std::move(place));
   text_digest inputs;
-  inputs.add(text_of(spec.getInputs()));
+  inputs.add(text_of(spec.hasLargeInputs() ? spec.getLargeInputs().getJson() : spec.getInputs()));
+  for (auto each : spec.getLargeInputs().getTexts()) {
+    inputs.add(std::to_string(each.getAt()));
+    inputs.add(text_of(each.getText().getDigest()));
+  }
   to.add("inputs", std::move(inputs));
 }
 
@@ -154,6 +158,12 @@ void add_results(schemas::TaskSpec::Reader spec, part_list& to) {
     all.begin_list(each.getPaths().size());
     for (auto path : each.getPaths()) {
       all.add(text_of(path));
+    }
+  }
+  if (const auto read = spec.getReadOutputs(); read.size() > 0) {  // a large one has its text then
+    all.begin_list(read.size());
+    for (auto name : read) {
+      all.add(text_of(name));
     }
   }
   to.add("what it leaves", std::move(all));

@@ -28,6 +28,9 @@ std::optional<value> expression_scope::item() const {
 std::optional<value> expression_scope::output(std::string_view, std::string_view) const {
   return std::nullopt;
 }
+std::string expression_scope::refusal_of_output(std::string_view, std::string_view) const {
+  return {};
+}
 std::optional<value> expression_scope::status(std::string_view) const {
   return std::nullopt;
 }
@@ -258,6 +261,12 @@ private:
 
   [[nodiscard]] result<value> reference(const expression_node& node) const {
     const auto found = find(node);
+    const auto why = !found && node.refers_to == reference_kind::output
+                         ? scope_.refusal_of_output(node.name, node.key)
+                         : std::string{};
+    if (!why.empty()) {
+      return error{errc::too_large, "`" + name_in_messages(node) + "` " + why};
+    }
     if (!found) {
       return error{errc::failed_precondition,
                    "`" + name_in_messages(node) + "` has no value here" +

@@ -103,11 +103,13 @@ async<executor_actor::blob_results> executor_actor::blob(blob_params params) {
 
 async<> executor_actor::keep_for(keep_for_params params) {
   const auto keep = [runner = runner_](const std::string& run, const std::string& digest,
-                                       const std::string& project) {
-    return runner->keep_for(run, digest, project);
+                                       const std::string& project, kept_thing what) {
+    return runner->keep_for(run, digest, project, what);
   };
-  const auto kept = co_await runtime::offload(
-      keep, std::string{params.run()}, std::string{params.digest()}, std::string{params.project()});
+  const auto what = params.single() ? kept_thing::text : kept_thing::artifact;
+  const auto kept =
+      co_await runtime::offload(keep, std::string{params.run()}, std::string{params.digest()},
+                                std::string{params.project()}, what);
   if (!kept) {
     co_await runtime::fail(kept.error());
   }

@@ -71,7 +71,8 @@ public:
   /// As `executor::keep_for`.
   [[nodiscard]] virtual runtime::result<void> keep_for(std::string_view run,
                                                        std::string_view digest,
-                                                       std::string_view project) = 0;
+                                                       std::string_view project,
+                                                       kept_thing what) = 0;
 };
 
 inline constexpr std::size_t log_piece_bytes_max = std::size_t{64} << 10U;

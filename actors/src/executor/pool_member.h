@@ -75,8 +75,8 @@ public:
     return attempts_.read_blob(run, digest, offset);
   }
   [[nodiscard]] runtime::result<void> keep_for(std::string_view run, std::string_view digest,
-                                               std::string_view project) override {
-    return attempts_.keep_for(run, digest, project);
+                                               std::string_view project, kept_thing what) override {
+    return attempts_.keep_for(run, digest, project, what);
   }
 
   void started(std::string_view token, runtime::wall_time at) override;

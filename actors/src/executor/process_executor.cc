@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "artifact/artifact_collection.h"
+#include "artifact/kept_texts.h"
 #include "definition/exit_codes.h"
 #include "executor/attempt_command.h"
 #include "millrace/actors/run_id.h"
@@ -178,7 +179,7 @@ result<void> process_executor::start(runtime::message<schemas::AttemptSpec> atte
        shared = std::make_shared<runtime::message<schemas::AttemptSpec>>(std::move(attempt))] {
         const auto told = shared->read();
         meter_->own(run_of(text_of(told.getTask())), text_of(told.getProject()));
-        if (shared->read().getNeedsArtifacts().size() > 0) {
+        if (told.getNeedsArtifacts().size() > 0 || told.hasLargeInputs()) {
           const auto wanted = std::make_shared<std::atomic<bool>>(true);
           preparing_[ticket.token] = {wanted, ticket};
           prepare(shared, wanted, time_.steady());
@@ -196,7 +197,8 @@ std::function<bool()> process_executor::asks(const wanted_flag& flag) const {
   return [this, flag] { return *flag && !jobs_.stopping(); };
 }
 
-// Gets the artifacts that an attempt needs, and puts them into its workspace.
+// Gets the artifacts that an attempt needs, and puts them into its workspace; and the large outputs
+// that go into its inputs.
 void process_executor::prepare(const attempt_message& message, const wanted_flag& wanted,
                                runtime::steady_time since) {
   const auto workspace = text_of(message->read().getWorkspace());
@@ -207,9 +209,12 @@ void process_executor::prepare(const attempt_message& message, const wanted_flag
   files_.post([this, message, wanted, since, workspace] {
     const auto attempt = message->read();
     const auto run = run_of(text_of(attempt.getTask()));
-    auto done = delivery_.fetch(text_of(attempt.getToken()), run, attempt.getNeedsArtifacts(),
-                                asks(wanted));
+    const auto token = text_of(attempt.getToken());
+    auto done = delivery_.fetch(token, run, attempt.getNeedsArtifacts(), asks(wanted));
     if (done) {
+      done = delivery_.fetch_texts(token, run, attempt.getLargeInputs().getTexts(), asks(wanted));
+    }
+    if (done && attempt.getNeedsArtifacts().size() > 0) {
       const auto room = process_detail::open_directory(AT_FDCWD, workspaces_.path_of(workspace));
       done = room ? delivery_.place(run, attempt.getNeedsArtifacts(), room->get(), asks(wanted))
                   : result<void>{room.error()};
@@ -248,20 +253,29 @@ void process_executor::prepared(const attempt_message& message, const wanted_fla
   start_more();
 }
 
-// Keeps the artifacts of an attempt that has succeeded; it holds its slot meanwhile.
+// Keeps the artifacts and large outputs of an attempt that has succeeded; it holds its slot
+// meanwhile.
 void process_executor::collect(const attempt_message& message, const std::string& token,
-                               const std::shared_ptr<attempt_report>& report) {
+                               const std::shared_ptr<attempt_report>& report,
+                               std::vector<large_output> large) {
   const auto wanted = std::make_shared<std::atomic<bool>>(true);
   collecting_[token] = wanted;
-  files_.post([this, message, token, report, wanted] {
+  files_.post([this, message, token, report, wanted, large = std::move(large)] {
     const auto attempt = message->read();
-    const auto room = process_detail::open_directory(
-        AT_FDCWD, workspaces_.path_of(text_of(attempt.getWorkspace())));
-    const auto kept =
-        room ? collect_artifacts(attempt.getArtifacts(), room->get(),
-                                 run_of(text_of(attempt.getTask())), *blobs_, asks(wanted))
-             : room.error();
-    set_artifacts(*report, kept);
+    const auto run = run_of(text_of(attempt.getTask()));
+    std::vector<std::string_view> texts;
+    texts.reserve(large.size());
+    for (const auto& each : large) {
+      texts.push_back(each.text);
+    }
+    set_kept(*report, large, keep_texts(texts, run, *blobs_, asks(wanted)));
+    if (attempt.getArtifacts().size() > 0 && report->read().getEnd() == AttemptEnd::EXITED) {
+      const auto room = process_detail::open_directory(
+          AT_FDCWD, workspaces_.path_of(text_of(attempt.getWorkspace())));
+      set_artifacts(*report, room ? collect_artifacts(attempt.getArtifacts(), room->get(), run,
+                                                      *blobs_, asks(wanted))
+                                  : room.error());
+    }
     jobs_.post([this, message, token, report] {
       collecting_.erase(token);
       tell_end(message, token, *report);
@@ -346,6 +360,14 @@ result<void> process_executor::launch(const attempt_message& message) {
   if (auto added = add_secrets(message->read(), options_.secrets, command); !added) {
     return added;
   }
+  if (const auto attempt = message->read(); attempt.hasLargeInputs()) {
+    auto inputs =
+        whole_inputs(attempt.getLargeInputs(), run_of(text_of(attempt.getTask())), *blobs_);
+    if (!inputs) {
+      return std::move(inputs).error();
+    }
+    command.inputs = *std::move(inputs);
+  }
   const auto entered = workspaces_.enter(workspace);
   if (!entered) {
     return entered.error();
@@ -375,14 +397,17 @@ void process_executor::process_ended(const attempt_message& message, const proce
     workspaces_.leave(text_of(attempt.getWorkspace()));
     return;  // the next life finds it in the table
   }
-  auto report = report_of(ended, attempt, disk_full_text());
+  std::vector<large_output> large;
+  auto report = report_of(ended, attempt, disk_full_text(), large);
   if (attempt.getWantsStdout()) {
-    add_stdout(report, open_log(ended.token, output_stream::standard_output));
+    add_stdout(report, open_log(ended.token, output_stream::standard_output), attempt, large);
   }
   const auto told = report.read();
-  if (attempt.getArtifacts().size() > 0 && told.getEnd() == AttemptEnd::EXITED &&
+  if ((attempt.getArtifacts().size() > 0 || !large.empty()) &&
+      told.getEnd() == AttemptEnd::EXITED &&
       is_success(told.getExitCode(), codes_of(attempt.getSuccessExitCodes()))) {
-    collect(message, ended.token, std::make_shared<attempt_report>(std::move(report)));
+    collect(message, ended.token, std::make_shared<attempt_report>(std::move(report)),
+            std::move(large));
   } else {
     tell_end(message, ended.token, report);
   }
@@ -519,12 +544,13 @@ result<blob_piece> process_executor::read_blob(std::string_view run, std::string
 }
 
 result<void> process_executor::keep_for(std::string_view run, std::string_view digest,
-                                        std::string_view project) {
+                                        std::string_view project, kept_thing what) {
   if (!is_run_id(run)) {
     return error{errc::not_found, "that is no run's id"};
   }
   meter_->own(run, project);
-  auto kept = blobs_->keep_artifact(run, digest);
+  auto kept = what == kept_thing::text ? blobs_->keep_blob(run, digest)
+                                       : blobs_->keep_artifact(run, digest);
   meter_->look_at(run);
   return kept;
 }

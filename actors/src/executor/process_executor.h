@@ -5,8 +5,8 @@
 // the artifacts, the storage meter and the supervisor (processes, files, logs). An attempt holds a
 // slot while its process lives, its artifacts are kept, or a start that was refused is tried again;
 // one is kept for a rank of a gang from its ticket on. Artifacts are got, put and kept on a thread
-// of their own, one attempt's after the other. Nothing that runs outlives the silo: what `adopt`
-// finds has ended, or is lost.
+// of their own, one attempt's after the other; so are large outputs. Nothing that runs outlives the
+// silo: what `adopt` finds has ended, or is lost.
 #pragma once
 
 #include <atomic>
@@ -82,7 +82,7 @@ public:
   [[nodiscard]] runtime::result<blob_piece> read_blob(std::string_view run, std::string_view digest,
                                                       std::uint64_t offset) const override;
   [[nodiscard]] runtime::result<void> keep_for(std::string_view run, std::string_view digest,
-                                               std::string_view project) override;
+                                               std::string_view project, kept_thing what) override;
   [[nodiscard]] std::optional<storage_by_project> storage() override;
   [[nodiscard]] runtime::result<void> remove_run(std::string_view run) override;
   void stop() override;
@@ -120,7 +120,7 @@ private:
   void prepared(const attempt_message& message, const wanted_flag& wanted,
                 runtime::steady_time since, const runtime::result<void>& done);
   void collect(const attempt_message& message, const std::string& token,
-               const std::shared_ptr<attempt_report>& report);
+               const std::shared_ptr<attempt_report>& report, std::vector<large_output> large);
   void end_unstarted(const std::string& token, schemas::AttemptEnd end, std::string_view why);
 
   [[nodiscard]] std::string disk_full_text() const;
@@ -148,7 +148,7 @@ private:
     attempt_ticket ticket;
   };
   std::map<std::string, preparation, std::less<>> preparing_;   // that wait for artifacts
-  std::map<std::string, wanted_flag, std::less<>> collecting_;  // whose artifacts are being kept
+  std::map<std::string, wanted_flag, std::less<>> collecting_;  // what they leave is being kept
 
   // The other thread's, which is stopped first:
   artifact_delivery delivery_;

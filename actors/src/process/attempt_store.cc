@@ -300,7 +300,7 @@ std::optional<runtime::wall_time> attempt_store::last_beat(const attempt_files& 
   return time_of(found.st_ctim);
 }
 
-result<std::string> attempt_store::read_output(const attempt_files& files) {
+result<std::string> attempt_store::read_output(const attempt_files& files, std::size_t bytes_max) {
   struct stat ours {};
   struct stat found {};
   const auto refuse = [](const std::string& text) {
@@ -315,9 +315,8 @@ result<std::string> attempt_store::read_output(const attempt_files& files) {
   if (!files.output || ::fstat(files.output.get(), &ours) != 0 || mark_of(ours) != mark_of(found)) {
     return refuse(replaced("replaced by another file"));
   }
-  std::string text(
-      std::min<std::uint64_t>(static_cast<std::uint64_t>(ours.st_size), output_bytes_max + 1),
-      '\0');
+  std::string text(std::min<std::uint64_t>(static_cast<std::uint64_t>(ours.st_size), bytes_max + 1),
+                   '\0');
   std::size_t done = 0;
   while (done < text.size()) {
     const auto got = ::pread(files.output.get(), text.data() + done, text.size() - done,

@@ -93,8 +93,10 @@ public:
   /// something else in its place.
   [[nodiscard]] static unique_fd make_times(const attempt_files& files, output_stream which);
 
-  /// What stands in the output file: see `process_exit::output`.
-  [[nodiscard]] static runtime::result<std::string> read_output(const attempt_files& files);
+  /// What stands in the output file, at most a byte more than `bytes_max`: see
+  /// `process_exit::output`.
+  [[nodiscard]] static runtime::result<std::string> read_output(const attempt_files& files,
+                                                                std::size_t bytes_max);
 
   /// Moves the streams that are not empty to the logs.
   void keep_logs(const attempt_files& files, const std::string& token);

@@ -79,7 +79,7 @@ result<std::unique_ptr<masked_pipes>> masked_pipes::open(const attempt_files& fi
   if (!output) {
     return std::move(output).error();
   }
-  pipes.push_back({*std::move(output), files.output.get(), mask, output_bytes_max + 1});
+  pipes.push_back({*std::move(output), files.output.get(), mask, large_output_bytes_max + 1});
   return std::unique_ptr<masked_pipes>{
       new masked_pipes{files.directory.get(), std::move(pipes), std::move(writing)}};
 }

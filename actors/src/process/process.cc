@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "millrace/actors/process_outputs.h"
 #include "process/failure.h"
 #include "process/supervisor.h"
 
@@ -178,7 +179,7 @@ void process_supervisor::impl::recover_files() {
     store_->keep_logs(files, each.token);
     if (each.found == recovered_attempt::state::ended && each.outcome == process_outcome::exited &&
         files.directory) {
-      each.output = attempt_store::read_output(files);
+      each.output = attempt_store::read_output(files, output_bytes_max);
     }
     const auto tail_of = [&](output_stream which) {
       const auto log = store_->open_log(each.token, which);

@@ -2,6 +2,7 @@
 #include "millrace/actors/process_outputs.h"
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 
 #include "millrace/actors/process_log.h"
@@ -58,9 +59,9 @@ error refuse(std::size_t line, const std::string& text) {
   return {errc::invalid_argument, "line " + std::to_string(line) + ": " + text};
 }
 
-result<void> check_size(std::string_view text) {
-  if (text.size() > output_bytes_max) {
-    return error{errc::too_large, "more than " + std::to_string(output_bytes_max) + " bytes; " +
+result<void> check_size(std::string_view text, std::size_t bytes_max) {
+  if (text.size() > bytes_max) {
+    return error{errc::too_large, "more than " + std::to_string(bytes_max) + " bytes; " +
                                       std::string{larger_output_hint}};
   }
   return {};
@@ -92,8 +93,8 @@ result<std::string> read_block(line_reader& lines, std::string_view marker) {
 
 }  // namespace
 
-result<void> check_output_value(std::string_view text) {
-  if (auto fits = check_size(text); !fits) {
+result<void> check_output_value(std::string_view text, std::size_t bytes_max) {
+  if (auto fits = check_size(text, bytes_max); !fits) {
     return fits;
   }
   if (!is_text(text)) {
@@ -103,8 +104,28 @@ result<void> check_output_value(std::string_view text) {
   return {};
 }
 
-result<std::vector<std::pair<std::string, std::string>>> parse_outputs(std::string_view text) {
-  if (auto fits = check_size(text); !fits) {
+std::vector<std::size_t> large_among(
+    const std::vector<std::pair<std::string, std::string>>& outputs) {
+  std::vector<std::size_t> by_size(outputs.size());
+  std::iota(by_size.begin(), by_size.end(), std::size_t{0});
+  std::stable_sort(by_size.begin(), by_size.end(), [&](auto one, auto other) {
+    return outputs[one].second.size() > outputs[other].second.size();
+  });
+  std::size_t bytes = 0;
+  for (const auto& [name, text] : outputs) {
+    bytes += name.size() + text.size();
+  }
+  std::size_t large = 0;
+  for (; bytes > output_bytes_max && large < by_size.size(); ++large) {
+    bytes -= outputs[by_size[large]].second.size();
+  }
+  by_size.resize(large);
+  return by_size;
+}
+
+result<std::vector<std::pair<std::string, std::string>>> parse_outputs(std::string_view text,
+                                                                       std::size_t bytes_max) {
+  if (auto fits = check_size(text, bytes_max); !fits) {
     return std::move(fits).error();
   }
   std::vector<std::pair<std::string, std::string>> outputs;

@@ -14,6 +14,7 @@
 #include <array>
 #include <cerrno>
 
+#include "millrace/actors/process_outputs.h"
 #include "process/failure.h"
 
 namespace millrace::actors {
@@ -503,8 +504,9 @@ process_exit process_supervisor::impl::reap(attempt& target) {
   report.standard_output = stream_of(target, output_stream::standard_output);
   report.standard_error = stream_of(target, output_stream::standard_error);
   if (report.outcome == process_outcome::exited) {
-    report.output = piped ? process_detail::attempt_store::read_output(target.files)
-                          : runtime::result<std::string>{piped.error()};
+    report.output =
+        piped ? process_detail::attempt_store::read_output(target.files, large_output_bytes_max)
+              : runtime::result<std::string>{piped.error()};
   }
   return report;
 }

@@ -40,9 +40,23 @@ attempted attempted_in(schemas::TaskStatus::Reader row) {
 output_list outputs_of(schemas::TaskStatus::Reader row) {
   output_list outputs;
   for (auto each : row.getOutputs()) {
-    outputs.emplace_back(text_of(each.getName()), text_of(each.getValue()));
+    if (!each.hasKept() || each.getValue().size() > 0) {
+      outputs.emplace_back(text_of(each.getName()), text_of(each.getValue()));
+    }
   }
   return outputs;
+}
+
+kept_output_list large_of(schemas::TaskStatus::Reader row) {
+  kept_output_list made;
+  for (auto each : row.getOutputs()) {
+    if (each.hasKept()) {
+      const auto kept = each.getKept();
+      made.push_back({text_of(each.getName()), text_of(kept.getDigest()), kept.getSize(),
+                      text_of(kept.getExecutor())});
+    }
+  }
+  return made;
 }
 
 artifact_list artifacts_of(schemas::TaskStatus::Reader row) {
@@ -133,6 +147,7 @@ void run_actor::restore(run_graph& graph, const std::set<std::string>& without) 
       graph.restore_whole(*at, row.getState(), text_of(row.getReason()));
     } else if (at) {
       graph.keep_artifacts({*at, row.getIndex()}, artifacts_of(row));
+      graph.keep_large({*at, row.getIndex()}, large_of(row));
       graph.restore({*at, row.getIndex()}, row.getState(), outputs_of(row),
                     text_of(row.getReason()), shell_exit_code(row.getExitCode(), row.getSignal()),
                     attempted_in(row));
@@ -526,6 +541,7 @@ async<> run_actor::task_changed(task_changed_params params) {
   }
   if (is_terminal(state_now)) {
     graph_->keep_artifacts(id, artifacts_of(news));
+    graph_->keep_large(id, large_of(news));
     auto effects =
         graph_->ended(id, state_now, outputs_of(news), text_of(news.getReason()),
                       shell_exit_code(news.getExitCode(), news.getSignal()), attempted_in(news));

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What people ask of a run.
+#include <capnp/dynamic.h>
+
 #include <algorithm>
 #include <tuple>
 
@@ -87,6 +89,32 @@ void run_actor::put_labels(schemas::TaskStatus::Builder status, std::uint32_t ta
   }
 }
 
+namespace {
+
+// Its row, but for texts of large outputs, which may be 1 MiB of each task of a page. Copied
+// without them: what a message once held it has for good.
+void tell_row(schemas::TaskStatus::Builder into, schemas::TaskStatus::Reader row) {
+  capnp::DynamicStruct::Builder to{into};
+  const capnp::DynamicStruct::Reader from{row};
+  for (const auto field : from.getSchema().getFields()) {
+    if (from.has(field) && field.getProto().getName() != "outputs") {
+      to.set(field, from.get(field));
+    }
+  }
+  const auto written = row.getOutputs();
+  auto outputs = into.initOutputs(written.size());
+  for (unsigned at = 0; at < outputs.size(); ++at) {
+    outputs[at].setName(written[at].getName());
+    if (written[at].hasKept()) {
+      outputs[at].setKept(written[at].getKept());
+    } else {
+      outputs[at].setValue(written[at].getValue());
+    }
+  }
+}
+
+}  // namespace
+
 // One that has no row yet waits.
 void run_actor::tell_waiting(schemas::TaskStatus::Builder status, instance_id id) const {
   status.setName(graph_->name_of(id).c_str());
@@ -133,7 +161,7 @@ async<run_actor::tasks_results> run_actor::tasks(tasks_params params) {
   auto list = results.build().initTasks(static_cast<unsigned>(page.size()));
   for (unsigned index = 0; index < page.size(); ++index) {
     if (const auto row = instances_.get(row_of(page[index]))) {
-      list.setWithCaveats(index, *row);
+      tell_row(list[index], *row);
     } else {
       tell_waiting(list[index], page[index]);
     }
@@ -195,7 +223,7 @@ async<run_actor::task_results> run_actor::task(task_params params) {
   }
   task_results results;
   if (const auto row = instances_.get(row_of(*id))) {
-    results.build().setTask(row->reader());
+    tell_row(results.build().initTask(), row->reader());
   } else {
     tell_waiting(results.build().initTask(), *id);
   }

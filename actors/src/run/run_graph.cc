@@ -40,6 +40,7 @@ run_graph::run_graph(pipeline_definition definition, bound_params params, std::s
     }
   }
   set_selection({});
+  find_read_outputs();
 }
 
 void run_graph::set_selection(std::vector<bool> selected) {

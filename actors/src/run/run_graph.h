@@ -82,6 +82,27 @@ struct taken_artifact {
 /// The most of them: they stand in one row.
 inline constexpr std::size_t taken_artifacts_max = 20'000;
 
+/// An output of an instance whose text is too large for a row: where it is kept.
+struct kept_output {
+  std::string name;
+  std::string digest;
+  std::uint64_t size = 0;
+  std::string executor;
+};
+using kept_output_list = std::vector<kept_output>;
+
+/// The inputs of an instance.
+struct filled_inputs {
+  /// An output of another that goes into the JSON, as a text.
+  struct text {
+    std::size_t at = 0;  ///< After so many bytes of it.
+    kept_output output;
+    std::string task;  ///< The instance that has written it.
+  };
+  std::string json;  ///< But for these; empty: there are no inputs.
+  std::vector<text> texts;
+};
+
 /// Whether a command of an instance has started, or a person was asked.
 enum class attempted : std::uint8_t {
   never,  ///< There was no attempt either.
@@ -189,6 +210,10 @@ public:
   /// What an instance has left: before it is told of by `restore` or `ended`. It counts while the
   /// instance has succeeded.
   void keep_artifacts(instance_id id, artifact_list left);
+
+  /// Its outputs that are kept apart: as `keep_artifacts`. Those that are in its other outputs,
+  /// too, can be read by expressions.
+  void keep_large(instance_id id, kept_output_list left);
 
   /// As after `hold`: before `begin`.
   void restore_held() noexcept { held_ = true; }
@@ -316,8 +341,13 @@ public:
   [[nodiscard]] runtime::result<std::vector<artifact_definition>> artifacts(instance_id id) const;
   /// What it takes of the tasks that it needs. Errors: `too_large`.
   [[nodiscard]] runtime::result<std::vector<taken_artifact>> taken_artifacts(instance_id id) const;
-  /// Its inputs as JSON; empty: it has none. Errors: as above; `too_large`.
-  [[nodiscard]] runtime::result<std::string> inputs(instance_id id) const;
+  /// An expression by itself may be a large output there. Errors: as above; `too_large`.
+  [[nodiscard]] runtime::result<filled_inputs> inputs(instance_id id) const;
+  /// Outputs of a task that the run itself reads: in the `when`, `for_each` and `matrix` of others,
+  /// and in its own outputs. Of a fan-out none is told, since there may be 10,000 of each.
+  [[nodiscard]] const std::vector<std::string>& read_outputs(std::uint32_t at) const {
+    return read_outputs_[at];
+  }
   /// What the run gets that it is, as JSON. Errors: as above; `too_large`.
   [[nodiscard]] runtime::result<std::string> child_params(instance_id id) const;
   /// The key of the actor that an instance calls. Errors: an expression that has no value.
@@ -370,6 +400,10 @@ private:
                std::vector<instance_id>& forgotten);
   void await_needs();
   [[nodiscard]] bool reads_unselected(const std::string& text) const;
+  void find_read_outputs();
+  void note_outputs_in(const std::string& text);
+  void note_outputs_in(const value& content);
+  class inputs_writer;
   void judge(std::uint32_t at, run_effects& effects);
   [[nodiscard]] bool withdrawn(std::uint32_t at) const;
   [[nodiscard]] bool is_hook(std::uint32_t at) const {
@@ -434,8 +468,10 @@ private:
   std::string run_id_;
   std::string scheduled_at_;
   std::map<instance_id, artifact_list> artifacts_;
-  std::string callback_key_;    // empty: there are no callbacks
-  std::vector<bool> selected_;  // by task; empty: all are
+  std::map<instance_id, kept_output_list> large_;
+  std::vector<std::vector<std::string>> read_outputs_;  // by task
+  std::string callback_key_;                            // empty: there are no callbacks
+  std::vector<bool> selected_;                          // by task; empty: all are
   resource_amounts most_resources_;
   std::uint32_t most_ranks_ = 0;
   pool_names pools_;

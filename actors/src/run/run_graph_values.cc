@@ -432,24 +432,4 @@ result<std::vector<taken_artifact>> run_graph::taken_artifacts(instance_id id) c
   return made;
 }
 
-result<std::string> run_graph::inputs(instance_id id) const {
-  const auto& task = definition_.tasks[id.task];
-  if (task.inputs.empty()) {
-    return std::string{};
-  }
-  const auto& one = instance(id);
-  const auto made = fill_values(task.inputs, scope{*this, id.task, &one}, "inputs");
-  if (!made) {
-    return made.error();
-  }
-  auto text = to_json(*made);
-  if (text.size() > task_inputs_bytes_max) {
-    return runtime::error{
-        runtime::errc::too_large,
-        "inputs: they have " + std::to_string(text.size()) + " bytes as JSON, and may have " +
-            std::to_string(task_inputs_bytes_max) + "; write them to a file in the workspace"};
-  }
-  return text;
-}
-
 }  // namespace millrace::actors

@@ -38,22 +38,54 @@ public:
     if (!at) {
       return std::nullopt;
     }
-    const auto& declared = graph_.definition_.tasks[*at].outputs;
-    return of_instances(*at, [&](const slot& one) -> std::optional<value> {
-      for (const auto& [name, text] : one.outputs) {
-        if (name == key) {
-          return make_value(text);
-        }
+    return of_instances(*at, [&](const slot& one) { return output_of(*at, one, key); });
+  }
+  std::string refusal_of_output(std::string_view task, std::string_view key) const override {
+    const auto at = graph_.find(task);
+    for (const auto id : at ? read_of(*at) : std::vector<instance_id>{}) {
+      if (const auto* large = large_of(id, key)) {
+        return (graph_.fans_out(*at) ? "of '" + graph_.name_of(id) + "' " : std::string{}) +
+               "has " + std::to_string(large->size) +
+               " bytes, which are kept apart and cannot be read here; have a command read it, by "
+               "`inputs` with this expression alone (`when`, `for_each`, `matrix` and the outputs "
+               "of the run read 1 MiB of a task without a fan-out)";
       }
-      if (one.state != task_state::SUCCEEDED) {
-        return value{};
-      }
-      const auto found = std::find_if(declared.begin(), declared.end(),
-                                      [key](const auto& each) { return each.name == key; });
-      return found != declared.end() && found->fallback
-                 ? std::optional{make_value(*found->fallback)}
-                 : std::nullopt;
-    });
+    }
+    return {};
+  }
+
+  /// Which instances of `at` are read; with a fan-out, unless it is one alone, as a list.
+  [[nodiscard]] std::vector<instance_id> read_of(std::uint32_t at) const {
+    const auto element = element_of(at);
+    if (element || !graph_.fans_out(at)) {
+      return {{at, static_cast<std::uint32_t>(element.value_or(0))}};
+    }
+    std::vector<instance_id> all;
+    all.reserve(graph_.nodes_[at].instances.size());
+    for (std::uint32_t index = 0; index < graph_.nodes_[at].instances.size(); ++index) {
+      all.push_back({at, index});
+    }
+    return all;
+  }
+  [[nodiscard]] bool reads_list(std::uint32_t at) const {
+    return graph_.fans_out(at) && !element_of(at);
+  }
+  /// Null: it has no such output that is kept apart.
+  [[nodiscard]] const kept_output* large_of(instance_id id, std::string_view key) const {
+    const auto& slots = graph_.nodes_[id.task].slots;
+    const auto left = graph_.large_.find(id);
+    if (left == graph_.large_.end() || id.index >= slots.size() ||
+        slots[id.index].state != task_state::SUCCEEDED) {
+      return nullptr;
+    }
+    const auto found = std::find_if(left->second.begin(), left->second.end(),
+                                    [key](const auto& each) { return each.name == key; });
+    return found != left->second.end() ? &*found : nullptr;
+  }
+  /// Of one instance that is read. Nothing: it should be there, or is kept apart.
+  [[nodiscard]] std::optional<value> output_of(instance_id id, std::string_view key) const {
+    const auto& slots = graph_.nodes_[id.task].slots;
+    return id.index < slots.size() ? output_of(id.task, slots[id.index], key) : std::nullopt;
   }
   std::optional<value> exit_code(std::string_view task) const override {
     const auto at = graph_.find(task);
@@ -131,6 +163,26 @@ public:
   }
 
 private:
+  std::optional<value> output_of(std::uint32_t at, const slot& one, std::string_view key) const {
+    for (const auto& [name, text] : one.outputs) {
+      if (name == key) {
+        return make_value(text);
+      }
+    }
+    if (one.state != task_state::SUCCEEDED) {
+      return value{};
+    }
+    const auto index = static_cast<std::uint32_t>(&one - graph_.nodes_[at].slots.data());
+    if (large_of({at, index}, key) != nullptr) {
+      return std::nullopt;
+    }
+    const auto& declared = graph_.definition_.tasks[at].outputs;
+    const auto found = std::find_if(declared.begin(), declared.end(),
+                                    [key](const auto& each) { return each.name == key; });
+    return found != declared.end() && found->fallback ? std::optional{make_value(*found->fallback)}
+                                                      : std::nullopt;
+  }
+
   // What `of` makes of a task's one instance, or the list of what it makes of each of a fan-out.
   template <class Of>
   std::optional<value> of_instances(std::uint32_t at, const Of& of) const {

@@ -177,6 +177,26 @@ result<void> put_artifacts(const run_graph& graph, instance_id id,
   return {};
 }
 
+void put_inputs(const filled_inputs& from, schemas::TaskSpec::Builder spec) {
+  if (from.texts.empty()) {
+    spec.setInputs(from.json.c_str());
+    return;
+  }
+  auto into = spec.initLargeInputs();
+  into.setJson(from.json.c_str());
+  auto texts = into.initTexts(static_cast<unsigned>(from.texts.size()));
+  for (unsigned at = 0; at < texts.size(); ++at) {
+    const auto& [place, output, task] = from.texts[at];
+    texts[at].setAt(place);
+    texts[at].setTask(task.c_str());
+    texts[at].setName(output.name.c_str());
+    auto kept = texts[at].initText();
+    kept.setDigest(output.digest.c_str());
+    kept.setSize(output.size);
+    kept.setExecutor(output.executor.c_str());
+  }
+}
+
 result<void> put_cache(const run_graph& graph, instance_id id, const task_spec_run& run,
                        schemas::TaskSpec::Builder spec) {
   const auto& wish = graph.task(id.task).cache;
@@ -344,7 +364,10 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   spec.setDetach(task.detach);
   spec.setMemoryLimit(task.memory_limit);
   spec.setWorkdir(workdir->c_str());
-  spec.setInputs(inputs->c_str());
+  put_inputs(*inputs, spec);
+  spec.setKeepsOutputs(true);
+  const auto& read = graph.read_outputs(id.task);
+  put_words(spec.initReadOutputs(static_cast<unsigned>(read.size())), read);
   put_retry(task, spec);
   put_codes(spec.initSuccessExitCodes(static_cast<unsigned>(task.success_exit_codes.size())),
             task.success_exit_codes);

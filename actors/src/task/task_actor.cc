@@ -44,7 +44,8 @@ std::string refusal_of_outputs(schemas::AttemptReport::Reader report,
     return text_of(report.getText());
   }
   const auto of_stdout = spec.getStdoutOutput();
-  if (of_stdout.size() > 0 && (report.getStdoutRefusal().size() > 0 || !report.hasStdoutText())) {
+  const auto has_stdout = report.hasStdoutText() || report.hasStdoutKept();
+  if (of_stdout.size() > 0 && (report.getStdoutRefusal().size() > 0 || !has_stdout)) {
     return "standard output, which is the output \"" + text_of(of_stdout) + "\": " +
            (report.getStdoutRefusal().size() > 0 ? text_of(report.getStdoutRefusal())
                                                  : "its executor is of an older version");
@@ -348,6 +349,16 @@ async<task_actor::attempt_spec_results> task_actor::attempt_spec(attempt_spec_pa
   attempt.setSecrets(spec().getSecrets());
   attempt.setWorkdir(spec().getWorkdir());
   attempt.setInputs(spec().getInputs());
+  if (spec().hasLargeInputs()) {
+    attempt.setLargeInputs(spec().getLargeInputs());
+  }
+  attempt.setKeepsOutputs(spec().getKeepsOutputs());
+  attempt.setReadOutputs(spec().getReadOutputs());
+  for (unsigned at = 0; at < attempt.getReadOutputs().size(); ++at) {
+    if (attempt.getReadOutputs()[at] == spec().getStdoutOutput()) {
+      attempt.getReadOutputs().set(at, "");  // the executor does not know what that is called
+    }
+  }
   attempt.setArtifacts(spec().getArtifacts());
   attempt.setNeedsArtifacts(spec().getNeedsArtifacts());
   if (const auto run = place_of(spec().getTrace())) {
@@ -437,18 +448,23 @@ void task_actor::finish(schemas::AttemptReport::Reader news) {
   auto task = attempts();
   auto end = news.getEnd();
   auto text = exit_text(news, spec());
-  if (end == AttemptEnd::ANSWERED ||
-      (end == AttemptEnd::EXITED && is_success(news.getExitCode(), spec().getSuccessExitCodes()))) {
-    if (auto why = refusal_of_outputs(news, spec()); !why.empty()) {
-      end = AttemptEnd::BAD_OUTPUTS;
-      text = std::move(why);
-    } else if (news.getArtifactsUnkept() && spec().getArtifacts().size() > 0) {
-      end = AttemptEnd::LOST;
-      text = "its executor went away before its artifacts were kept";
-    } else if (lacks_artifacts(news, spec())) {
-      end = AttemptEnd::BAD_OUTPUTS;
-      text = "its artifacts were not kept: its executor is of an older version";
-    }
+  const auto has_succeeded =
+      end == AttemptEnd::ANSWERED ||
+      (end == AttemptEnd::EXITED && is_success(news.getExitCode(), spec().getSuccessExitCodes()));
+  auto why = has_succeeded ? refusal_of_outputs(news, spec()) : std::string{};
+  if (news.getOutputsUnkept() && spec().getKeepsOutputs() &&
+      (end == AttemptEnd::BAD_OUTPUTS || !why.empty())) {
+    end = AttemptEnd::LOST;
+    text = "its executor went away before its large outputs were kept";
+  } else if (!why.empty()) {
+    end = AttemptEnd::BAD_OUTPUTS;
+    text = std::move(why);
+  } else if (has_succeeded && news.getArtifactsUnkept() && spec().getArtifacts().size() > 0) {
+    end = AttemptEnd::LOST;
+    text = "its executor went away before its artifacts were kept";
+  } else if (has_succeeded && lacks_artifacts(news, spec())) {
+    end = AttemptEnd::BAD_OUTPUTS;
+    text = "its artifacts were not kept: its executor is of an older version";
   }
   const auto exit_code = shell_exit_code(news.getExitCode(), news.getSignal());
   const auto effects =
@@ -505,6 +521,14 @@ void task_actor::adopt(schemas::AttemptReport::Reader report) {
   if (of_stdout.size() > 0) {
     outputs[others].setName(of_stdout);
     outputs[others].setValue(report.getStdoutText());
+    if (report.hasStdoutKept()) {
+      outputs[others].setKept(report.getStdoutKept());
+    }
+  }
+  for (auto each : outputs) {
+    if (each.hasKept()) {
+      each.getKept().setExecutor(report.getExecutor());
+    }
   }
 }
 

@@ -49,6 +49,7 @@ private:
   void record_queued(std::uint32_t attempt);
   void record_unstarted(schemas::AttemptEnd end, const std::string& text);
   [[nodiscard]] runtime::async<runtime::result<kept_result>> find_kept();
+  [[nodiscard]] runtime::async<std::string> take_over(schemas::KeptResult::Reader found);
   void take(schemas::KeptResult::Reader result, const std::string& reason);
   void keep_result();
   [[nodiscard]] runtime::async<> ended_before_it_began();

@@ -32,7 +32,48 @@ unsigned size_of(const cache_key& key) {
 
 }  // namespace
 
-// The error says why there is none, for a person. What it has of artifacts is this run's then.
+// What it has of artifacts and large outputs is this run's then. Empty: all of it; else what is
+// missing and why, for a person.
+async<std::string> task_actor::take_over(schemas::KeptResult::Reader found) {
+  struct thing {
+    std::string name;
+    std::string digest;
+    std::string executor;
+    bool is_single = false;
+  };
+  std::vector<thing> things;
+  for (auto each : found.getArtifacts()) {
+    things.push_back({"artifact \"" + text_of(each.getName()) + "\"", text_of(each.getDigest()),
+                      text_of(each.getExecutor())});
+  }
+  for (auto each : found.getOutputs()) {
+    if (each.hasKept()) {
+      const auto kept = each.getKept();
+      things.push_back({"output \"" + text_of(each.getName()) + "\"", text_of(kept.getDigest()),
+                        text_of(kept.getExecutor()), true});
+    }
+  }
+  const auto run = text_of(found.getRun());
+  for (const auto& each : things) {
+    const auto kept =
+        co_await as_result(ref<schemas::Executor>(each.executor)
+                               .keep_for(text_of(spec().getRun()), each.digest,
+                                         text_of(spec().getWish().getProject()), each.is_single)
+                               .timeout(artifacts_kept_within));
+    if (!kept) {
+      auto why = each.name + " of run " + run;
+      if (kept.error().code() == errc::not_found) {
+        why += " is not kept any more";
+      } else {
+        why += " cannot be had from executor " + each.executor + ": " + kept.error().text();
+      }
+      co_return why;
+    }
+  }
+  co_return std::string{};
+}
+
+// The error says why there is none, for a person.
 async<result<task_actor::kept_result>> task_actor::find_kept() {
   const auto missed = [](errc code, std::string why) {
     return result<kept_result>{error{code, std::move(why)}};  // an error alone would end the turn
@@ -59,21 +100,8 @@ async<result<task_actor::kept_result>> task_actor::find_kept() {
     co_return missed(errc::not_found, std::string{told->missed()});
   }
   kept_result found{told->result()};
-  for (auto each : found.read().getArtifacts()) {
-    const auto executor = text_of(each.getExecutor());
-    const auto kept =
-        co_await as_result(ref<schemas::Executor>(executor)
-                               .keep_for(text_of(spec().getRun()), text_of(each.getDigest()),
-                                         text_of(spec().getWish().getProject()))
-                               .timeout(artifacts_kept_within));
-    if (!kept) {
-      co_return missed(
-          kept.error().code(),
-          "artifact \"" + text_of(each.getName()) + "\" of run " + text_of(found.read().getRun()) +
-              (kept.error().code() == errc::not_found
-                   ? " is not kept any more"
-                   : " cannot be had from executor " + executor + ": " + kept.error().text()));
-    }
+  if (auto why = co_await take_over(found.read()); !why.empty()) {
+    co_return missed(errc::not_found, std::move(why));
   }
   co_return result<kept_result>{std::move(found)};
 }

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "actors/pipeline/fixture.h"
+#include "executor/blobs_elsewhere.h"
 #include "executor/executor_actor.h"
 #include "executor/pool_member.h"
 #include "executor/process_executor.h"
@@ -35,8 +36,8 @@ public:
         jobs_(home.time()),
         name_(data),
         reports_(home, jobs_, data, [](std::string_view) {}) {
-    auto opened =
-        process_executor::open({.data_directory = data, .slots = slots}, home.time(), jobs_);
+    auto opened = process_executor::open(
+        {.data_directory = data, .slots = slots, .elsewhere = blobs_by(home)}, home.time(), jobs_);
     REQUIRE_MESSAGE(opened, (opened ? std::string{} : opened.error().to_string()));
     attempts_ = *std::move(opened);
     front_.emplace(

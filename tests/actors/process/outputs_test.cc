@@ -70,6 +70,33 @@ TEST_CASE("outputs are bounded in bytes and keys") {
   CHECK(refusal_of(many + "one_more=").code() == errc::too_large);
 }
 
+// Goal: what fits as it always did stays where it was, and of more as little as need be goes.
+TEST_CASE("the largest outputs are kept apart until the others fit") {
+  const auto value = [](std::size_t bytes) { return std::string(bytes, 'x'); };
+  const auto whole = output_bytes_max;
+  CHECK(large_among({{"a", value(whole - 1)}}).empty());
+  CHECK(large_among({{"a", value(whole)}}) == std::vector<std::size_t>{0});
+  CHECK(large_among({{"a", value(1)}, {"b", value(whole / 2)}, {"c", value(whole / 2)}}) ==
+        std::vector<std::size_t>{1});
+  CHECK(large_among({{"a", value(whole)}, {"b", ""}, {"c", value(whole + 1)}}) ==
+        std::vector<std::size_t>{2, 0});
+  pairs most;
+  for (std::size_t at = 0; at < output_keys_max; ++at) {
+    auto key = std::to_string(at);
+    key.insert(0, output_key_bytes_max - key.size(), 'k');
+    most.emplace_back(key, value(128));
+  }
+  CHECK(large_among(most).empty());
+
+  const auto refused =
+      parse_outputs("a=" + value(large_output_bytes_max - 1), large_output_bytes_max);
+  CHECK(parse_outputs("a=" + value(large_output_bytes_max - 2), large_output_bytes_max));
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().text().starts_with("more than 16777216 bytes; "));
+  CHECK(check_output_value(value(large_output_bytes_max), large_output_bytes_max));
+  CHECK_FALSE(check_output_value(value(large_output_bytes_max + 1), large_output_bytes_max));
+}
+
 TEST_CASE("a text that stands for itself is bounded as any other output") {
   CHECK(check_output_value(""));
   CHECK(check_output_value("ünïcode\nof two lines"));

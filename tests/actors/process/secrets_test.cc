@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "fixture.h"
+#include "millrace/actors/process_outputs.h"
 #include "process/masked_pipes.h"
 
 namespace millrace::actors::testing {
@@ -140,10 +141,10 @@ TEST_CASE("an output pipe that was removed or replaced is told") {
 TEST_CASE("an output of an attempt with secrets that is too long is bounded") {
   fixture f;
   const auto report = f.run(
-      with_secret(f.shell("a1", "head -c 1000000 /dev/zero | tr '\\0' a > \"$MILLRACE_OUTPUT\"")));
+      with_secret(f.shell("a1", "head -c 20000000 /dev/zero | tr '\\0' a > \"$MILLRACE_OUTPUT\"")));
   CHECK(report.exit_code == 0);
   REQUIRE(report.output);
-  CHECK(report.output->size() == 65'537);
+  CHECK(report.output->size() == large_output_bytes_max + 1);
 }
 
 TEST_CASE("an attempt that has secrets and may be outlived is refused") {

@@ -64,7 +64,7 @@ TEST_CASE("whoever has the path of a callback ends its task, once, without a tok
   CHECK(served.state() == "failed");
   const auto task = served.task("wait");
   CHECK(task["reason"] == "no room");
-  CHECK(task["outputs"] == json::parse(R"([{"name": "at", "value": "3"}])"));
+  CHECK(task["outputs"] == json::parse(R"([{"name": "at", "value": "3", "kept": null}])"));
 }
 
 TEST_CASE("without a body a callback lets its task succeed") {

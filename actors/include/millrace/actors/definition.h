@@ -79,6 +79,11 @@ inline constexpr std::size_t matrix_axes_max = 32;
 /// at most 8 MiB, with arguments and environment.
 inline constexpr std::size_t task_inputs_bytes_max = std::size_t{4} << 20U;
 
+/// The most that its inputs have of large outputs, and of how many: their executor holds them in
+/// memory while it writes the file.
+inline constexpr std::size_t task_large_inputs_bytes_max = std::size_t{64} << 20U;
+inline constexpr std::size_t task_large_inputs_max = 10'000;
+
 /// The most outputs that one task declares; an attempt may write no more (`output_keys_max`).
 inline constexpr std::size_t task_outputs_max = 256;
 

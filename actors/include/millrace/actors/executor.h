@@ -60,6 +60,12 @@ struct listed_attempt {
   friend bool operator==(const listed_attempt&, const listed_attempt&) = default;
 };
 
+/// What a digest is that of.
+enum class kept_thing : std::uint8_t {
+  artifact,  ///< Its list, and with it its files.
+  text,      ///< Of a large output.
+};
+
 /// Part of a blob, and the size of the whole.
 struct blob_piece {
   std::string bytes;
@@ -200,15 +206,16 @@ public:
     return runtime::error{runtime::errc::not_found, "the executor keeps no artifacts"};
   }
 
-  /// Keeps the artifact of this digest for the run too, which takes it over from another and is the
+  /// Keeps the thing of this digest for the run too, which takes it over from another and is the
   /// project's; idempotent. Errors: `not_found` where not all of it is there; `storage_failed`.
   /// Cost: blocks on the disk.
   [[nodiscard]] virtual runtime::result<void> keep_for(std::string_view run,
                                                        std::string_view digest,
-                                                       std::string_view project) {
+                                                       std::string_view project, kept_thing what) {
     static_cast<void>(run);
     static_cast<void>(digest);
     static_cast<void>(project);
+    static_cast<void>(what);
     return runtime::error{runtime::errc::not_found, "the executor keeps no artifacts"};
   }
 

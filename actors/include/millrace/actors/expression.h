@@ -63,6 +63,9 @@ public:
   /// `matrix` or `for_each`; null of one that did not succeed. Nothing: it should be there.
   [[nodiscard]] virtual std::optional<value> output(std::string_view task,
                                                     std::string_view key) const;
+  /// Why `output` has no value, where it is there and cannot be read; empty: it is not there.
+  [[nodiscard]] virtual std::string refusal_of_output(std::string_view task,
+                                                      std::string_view key) const;
   /// `succeeded`, `failed`, `errored`, `timed_out`, `cancelled`, `skipped`, `upstream_failed`,
   /// `lost`.
   [[nodiscard]] virtual std::optional<value> status(std::string_view task) const;

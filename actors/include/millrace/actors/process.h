@@ -150,8 +150,8 @@ struct process_exit {
   std::optional<std::uint64_t> max_memory;
   process_stream standard_output;
   process_stream standard_error;
-  /// What the command wrote to `$MILLRACE_OUTPUT`, at most `output_bytes_max` + 1 bytes of it; read
-  /// only when it exited.
+  /// What the command wrote to `$MILLRACE_OUTPUT`, at most `large_output_bytes_max` + 1 bytes of
+  /// it; read only when it exited.
   /// Errors: `failed_precondition` when the file that was made for it is not there any more; the
   /// text says what is in its place.
   runtime::result<std::string> output = std::string{};
@@ -171,7 +171,7 @@ struct recovered_attempt {
   std::optional<int> signal;
   process_stream standard_output;  ///< These as in `process_exit`.
   process_stream standard_error;
-  runtime::result<std::string> output = std::string{};
+  runtime::result<std::string> output = std::string{};  ///< At most `output_bytes_max` + 1 bytes.
 };
 
 /// Bounds of a supervisor.
