@@ -296,6 +296,67 @@ TEST_CASE("a task waits for a silo that comes back, and errs when its artifacts 
   CHECK(cluster->ask({"watch", second}).status == 0);
 }
 
+constexpr const char* large = R"(
+name: large
+workspace: task
+tasks:
+  - name: make
+    resources: {first: 1}
+    run: |
+      { printf 'big='; head -c 3000000 /dev/zero | tr '\0' z; echo; } >> "$MILLRACE_OUTPUT"
+  - {name: gate, approval: Go on, needs: [make]}
+  - name: take
+    resources: {second: 1}
+    needs: [gate, make]
+    inputs: {big: "${{ tasks.make.outputs.big }}"}
+    run: wc -c < "$MILLRACE_INPUTS"
+)";
+
+TEST_CASE("a task takes a large output from another silo, and errs when that does not come back") {
+  two_executors cluster;
+  cluster->apply(large);
+  const auto begin = [&] {
+    const auto submitted = cluster->ask({"submit", "large"});
+    auto run = submitted.output.substr(0, submitted.output.size() - 1);
+    while (cluster->ask({"get", run, "make"}).output.find("succeeded") == std::string::npos) {
+    }
+    return run;
+  };
+  const auto first = begin();
+  CHECK(cluster->ask({"get", first, "make", "--text", "big"}).output ==
+        std::string(3'000'000, 'z'));
+  CHECK(cluster->ask({"get", first, "make", "--text", "none"}).status == 5);
+  CHECK(cluster->ask({"describe", "task", first, "make"}).output.find("big = (3000000 bytes") !=
+        std::string::npos);
+  CHECK(cluster->ask({"approve", first, "gate"}).status == 0);
+  CHECK(cluster->ask({"watch", first}).status == 0);
+  CHECK(cluster->log_of(first, "take") == "3000010\n");
+  CHECK(files_in(cluster.data("y") / "artifacts/blobs") == 1);
+
+  // While its maker is away, who has fetched it has it for people.
+  cluster.kill("x");
+  CHECK(cluster->ask({"get", first, "make", "--text", "big"}).output.size() == 3'000'000);
+  cluster.start("x");
+
+  const auto second = begin();
+  cluster.kill("x");
+  CHECK(cluster->ask({"delete", "run", first}).status == 0);  // with the copy
+  while (files_in(cluster.data("y") / "artifacts") > 0) {
+  }
+  CHECK(cluster->ask({"approve", second, "gate"}).status == 0);
+  const auto why =
+      "waits for the output \"big\" of 'make': the executor 'x' keeps it and does not answer";
+  while (cluster->ask({"get", second, "take"}).output.find(why) == std::string::npos) {
+  }
+  fs::remove_all(cluster.data("x") / "artifacts");
+  cluster.start("x");
+  CHECK(cluster->ask({"watch", second}).status == 1);
+  const auto told = cluster->ask({"get", second, "take"}).output;
+  CHECK_MESSAGE(told.find("could not start without what it needs: the output \"big\" of 'make': no "
+                          "executor has it any more") != std::string::npos,
+                told);
+}
+
 TEST_CASE("a kept result is used again, through kill -9, and explained when it is not") {
   temporary_folder folder;
   const auto data = folder.path / "data";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Artifacts: what the tasks of a run have left in files, told by the run, and read from the
-// executor that keeps them.
+// Artifacts and outputs: what the tasks of a run have left, told by the run; files and large
+// outputs are read from the executor that keeps them.
 #include <algorithm>
 
 #include "access/principal.h"
@@ -156,6 +156,25 @@ private:
   std::string text_;
 };
 
+// A name as a header can have it, and whole as UTF-8 (RFC 6266, 8187).
+std::string disposition_of(const std::string& path) {
+  const auto name = path.substr(path.rfind('/') + 1);
+  constexpr std::string_view plain = "-._~";
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  std::string safe;
+  std::string escaped;
+  for (const char each : name) {
+    const auto is_plain = (each >= '0' && each <= '9') || (each >= 'a' && each <= 'z') ||
+                          (each >= 'A' && each <= 'Z') ||
+                          plain.find(each) != std::string_view::npos;
+    const auto byte = static_cast<unsigned char>(each);
+    safe += is_plain ? each : '_';
+    escaped +=
+        is_plain ? std::string(1, each) : std::string{'%', digits[byte >> 4U], digits[byte & 0xfU]};
+  }
+  return "attachment; filename=\"" + safe + "\"; filename*=UTF-8''" + escaped;
+}
+
 // Sends one file, piece by piece. One that turns out shorter is cut short, which the client sees by
 // its length.
 class file_sender : public std::enable_shared_from_this<file_sender> {
@@ -170,29 +189,10 @@ public:
   }
 
 private:
-  // A name as a header can have it, and whole as UTF-8 (RFC 6266, 8187).
-  [[nodiscard]] std::string disposition() const {
-    const auto name = file_.path.substr(file_.path.rfind('/') + 1);
-    constexpr std::string_view plain = "-._~";
-    constexpr std::string_view digits = "0123456789ABCDEF";
-    std::string safe;
-    std::string escaped;
-    for (const char each : name) {
-      const auto is_plain = (each >= '0' && each <= '9') || (each >= 'a' && each <= 'z') ||
-                            (each >= 'A' && each <= 'Z') ||
-                            plain.find(each) != std::string_view::npos;
-      const auto byte = static_cast<unsigned char>(each);
-      safe += is_plain ? each : '_';
-      escaped += is_plain ? std::string(1, each)
-                          : std::string{'%', digits[byte >> 4U], digits[byte & 0xfU]};
-    }
-    return "attachment; filename=\"" + safe + "\"; filename*=UTF-8''" + escaped;
-  }
-
   void open() {
     out_ = answer_->open(200, {{"Content-Type", "application/octet-stream"},
                                {"X-Content-Type-Options", "nosniff"},
-                               {"Content-Disposition", disposition()},
+                               {"Content-Disposition", disposition_of(file_.path)},
                                {"Content-Length", std::to_string(file_.size)},
                                {"ETag", "\"" + file_.digest + "\""},
                                {"Cache-Control", "private, no-cache"}});
@@ -339,6 +339,59 @@ void content(const api_parts& parts, request& received, reply answer) {
       ->begin();
 }
 
+// A small one is told by the run. Both are sent alike.
+void output_text(const api_parts& parts, request& received, reply answer) {
+  const auto tags = http::entity_tags_in(received.headers, "If-None-Match");
+  if (!tags) {
+    answer.fail(tags.error());
+    return;
+  }
+  const auto shared = std::make_shared<reply>(std::move(answer));
+  const std::string run{received.param("id")};
+  const std::string task{received.param("name")};
+  parts.silo.call_then<schemas::run_interface::task_results>(
+      ref<schemas::Run>(run).task(task),
+      [&parts, shared, run, task, name = std::string{received.param("output")},
+       has = *tags](const auto& found) {
+        if (!found) {
+          shared->fail(found.error());
+          return;
+        }
+        for (auto each : found->task().getOutputs()) {
+          if (each.getName() != name.c_str()) {
+            continue;
+          }
+          const auto kept = each.getKept();
+          const std::string text{each.getValue().cStr(), each.getValue().size()};
+          actors::digest_of_stream sum;
+          sum.add(text);
+          const auto digest =
+              each.hasKept() ? std::string{kept.getDigest().cStr()} : std::move(sum).hex();
+          if (has.match(digest)) {
+            auto same = http::empty(304);
+            same.headers.add("ETag", "\"" + digest + "\"");
+            shared->send(std::move(same));
+          } else if (each.hasKept()) {
+            std::make_shared<file_sender>(
+                std::make_shared<blob_reader>(parts.silo, run,
+                                              std::string{kept.getExecutor().cStr()}),
+                actors::artifact_file{name, kept.getSize(), false, digest})
+                ->begin(shared);
+          } else {
+            auto small = http::text(200, text);
+            small.content_type = "application/octet-stream";
+            small.headers.add("X-Content-Type-Options", "nosniff");
+            small.headers.add("Content-Disposition", disposition_of(name));
+            small.headers.add("ETag", "\"" + digest + "\"");
+            small.headers.add("Cache-Control", "private, no-cache");
+            shared->send(std::move(small));
+          }
+          return;
+        }
+        shared->fail({errc::not_found, "the task '" + task + "' has no output '" + name + "'"});
+      });
+}
+
 }  // namespace
 
 void add_artifact_routes(api_routes& routes) {
@@ -386,6 +439,22 @@ void add_artifact_routes(api_routes& routes) {
                            .headers = {{"ETag", "The SHA-256 of the bytes."}}}},
               .problems = {404, 503}},
              content);
+  routes.add(method::get, run + "/tasks/{name}/outputs/{output}", of_run(role::READ),
+             {.id = "read_output",
+              .tag = "runs",
+              .summary = "The text of an output, also of a large one",
+              .text = "It is never shown by a browser, whatever it is.",
+              .headers = {{"If-None-Match", "ETags that the client has."}},
+              .answers = {{.status = 200,
+                           .text = "The text, in UTF-8.",
+                           .body = {.type = "application/octet-stream"},
+                           .headers = {{"Content-Disposition", "The name of a file."},
+                                       {"ETag", "The SHA-256 of the text."}}},
+                          {.status = 304,
+                           .text = "The client has it.",
+                           .headers = {{"ETag", "The SHA-256 of the text."}}}},
+              .problems = {404, 503}},
+             output_text);
 }
 
 }  // namespace millrace::gateway

@@ -108,6 +108,7 @@ constexpr path_parameter path_parameters[] = {
     {"runs", "id", "Id of a run, a UUID."},
     {"tasks", "name", "Name of a task of the run; of an instance with its number, `build[3]`."},
     {"artifacts", "artifact", "Name of an artifact of the task, as its definition has it."},
+    {"outputs", "output", "Name of an output of the task, as its list tells."},
     {"secrets", "name", "Name of a secret of the project."},
     {"tokens", "name", "Name of a token: the `id` that it was made with."},
     {"silos", "name", "Name of a silo of the cluster."},

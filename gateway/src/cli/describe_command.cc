@@ -36,13 +36,26 @@ void heading(const std::string& title) {
   std::cout << '\n' << printable(title) << ":\n";
 }
 
+namespace {
+
+// In place of a text that is not in the answer.
+std::string kept_text(const ordered_json& kept) {
+  return fmt::format("({} bytes, SHA-256 {}: `millrace get RUN TASK --text NAME`)",
+                     kept.value("size", std::uint64_t{0}), text_in(kept, "digest"));
+}
+
+}  // namespace
+
 void print_values(const std::string& title, const ordered_json& values) {
   if (values.empty()) {
     return;
   }
   heading(title);
   for (const auto& [key, content] : values.items()) {
-    const auto& shown = values.is_array() ? content.at("value") : content;
+    const auto kept = values.is_array() ? content.value("kept", ordered_json{}) : ordered_json{};
+    const auto shown = kept.is_object()    ? ordered_json(kept_text(kept))
+                       : values.is_array() ? content.at("value")
+                                           : content;
     const auto name = values.is_array() ? text_in(content, "name") : key;
     std::cout << "  "
               << printable(name + " = " +

@@ -14,6 +14,7 @@
 #include "cli/run_logs.h"
 #include "cli/run_rows.h"
 #include "cli/terminal_text.h"
+#include "millrace/actors/artifact.h"
 #include "millrace/actors/duration_text.h"
 #include "millrace/runtime/rfc3339.h"
 
@@ -300,6 +301,33 @@ exit_code get_run(remote& server, const std::string& target) {
       tasks_shown);
 }
 
+void add_get_options(po::options_description& options) {
+  add_server_options(options);
+  options.add_options()("text", po::value<std::string>()->value_name("OUTPUT"),
+                        "the text of an output of the task alone, as it was written");
+}
+
+// All of it, or nothing: what was cut short on its way must not be taken for the output.
+exit_code print_output(remote& server, const std::string& task, const std::string& output) {
+  std::string text;
+  const auto answer =
+      server.client().download(task + "/outputs/" + escaped(output), [&](std::string_view piece) {
+        text += piece;
+        return http::flow::more;
+      });
+  if (!answer || answer->status >= 400) {
+    return report(answer ? server.problem_of(*answer) : answer.error());
+  }
+  actors::digest_of_stream sum;
+  sum.add(text);
+  if (const auto tag = answer->headers.find("ETag");
+      !tag || *tag != '"' + std::move(sum).hex() + '"') {
+    return report({errc::storage_failed, "the output did not come as it was kept; try again"});
+  }
+  std::cout << text;
+  return exit_code::ok;
+}
+
 exit_code run_get(const option_values& options, const std::vector<std::string>& words) {
   const auto is_noun = [&](const std::string& word) {
     return word == "run" || word == "runs" || word == "task" || word == "tasks" ||
@@ -327,6 +355,14 @@ exit_code run_get(const option_values& options, const std::vector<std::string>& 
     return report(run.error());
   }
   const auto target = "/api/v1/runs/" + escaped(*run);
+  if (options.count("text") > 0) {
+    return words.size() == 2 && !is_named
+               ? print_output(*server, target + "/tasks/" + escaped(words[1]),
+                              options["text"].as<std::string>())
+               : report(exit_code::usage,
+                        "--text is an output of a task: `get RUN TASK --text "
+                        "NAME`");
+  }
   return words.size() == 2 && !is_named
              ? get_and_print(*server, target + "/tasks/" + escaped(words[1]))
              : get_run(*server, target);
@@ -416,11 +452,13 @@ std::vector<command> inspect_commands() {
        "  millrace list runs --since 24h --until 2026-01-31T08:00:00Z\n"
        "  millrace list runs nightly -o json\n",
        0, 2, add_list_options, run_list},
-      {"get", "[run] RUN | RUN TASK | pipeline NAME", "show a run, one of its tasks, or a pipeline",
+      {"get", "[run] RUN | RUN TASK [--text OUTPUT] | pipeline NAME",
+       "show a run, one of its tasks, or a pipeline",
        "  millrace get @latest\n"
        "  millrace get 0197a1b2               the run whose id begins so\n"
+       "  millrace get @latest probe --text found > found.json     an output, as it was written\n"
        "  millrace get pipeline nightly -o json\n",
-       1, 2, add_server_options, run_get},
+       1, 2, add_get_options, run_get},
       {"audit", "[--limit N]", "show who did what, of a server that asks for tokens",
        "  millrace audit --limit 20\n"
        "  millrace audit -o jsonl\n",

@@ -66,6 +66,7 @@ const std::map<std::string, access> wanted{
     {"GET /api/v1/runs/{id}/artifacts", {place::run, role::READ}},
     {"GET /api/v1/runs/{id}/tasks/{name}/artifacts/{artifact}", {place::run, role::READ}},
     {"GET /api/v1/runs/{id}/tasks/{name}/artifacts/{artifact}/content", {place::run, role::READ}},
+    {"GET /api/v1/runs/{id}/tasks/{name}/outputs/{output}", {place::run, role::READ}},
     {"GET /api/v1/runs/{id}/events", {place::run, role::READ}},
     {"POST /api/v1/runs/{id}/cancel", {place::run, role::RUN}},
     {"POST /api/v1/runs/{id}/pause", {place::run, role::RUN}},
@@ -292,7 +293,8 @@ TEST_CASE("what is of another project cannot be told from what is not there") {
   const std::string unknown = "/api/v1/runs/01900000-0000-7000-8000-000000000000";
   for (const std::string more :
        {"", "/tasks", "/tasks/say", "/tasks/say/logs", "/logs", "/events", "/artifacts",
-        "/tasks/say/artifacts/out", "/tasks/say/artifacts/out/content?path=a"}) {
+        "/tasks/say/artifacts/out", "/tasks/say/artifacts/out/content?path=a",
+        "/tasks/say/outputs/greeting"}) {
     same(method::get, "/api/v1/runs/" + run + more, unknown + more);
   }
   same(method::post, "/api/v1/runs/" + run + "/cancel", unknown + "/cancel");
