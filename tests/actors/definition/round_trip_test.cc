@@ -676,8 +676,8 @@ TEST_CASE("what an earlier version would pass over has a later format") {
   CHECK(format("}]\ntriggers: [{webhook: w") == 5);
   CHECK(format("}]\ntriggers: [{watch: w, every: 1m, run: x") == 8);
   CHECK(format(", labels: {}") == 1);
-  CHECK(format(", labels: {team: data}") == 9);
-  CHECK(format("}, {name: b, actor: counter/x, method: add") == 9);
+  CHECK(format(", labels: {team: data}") == 10);
+  CHECK(format("}, {name: b, actor: counter/x, method: add") == 10);
 }
 
 }  // namespace
