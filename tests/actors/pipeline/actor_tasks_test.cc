@@ -75,6 +75,13 @@ public:
     std::ignore = co_await wait("", std::chrono::milliseconds{1});
     co_await runtime::fail(errc::unavailable, "gone");
   }
+  async<> add_and_hold(add_and_hold_params params) override {
+    add_up(params.amount());
+    for (;;) {
+      std::ignore = co_await wait("", std::chrono::milliseconds{1});
+      ++parts_.held;  // it is stored
+    }
+  }
   async<fill_results> fill(fill_params params) override {
     fill_results results;
     results.build().setText(std::string(params.bytes(), 'x').c_str());
@@ -207,6 +214,24 @@ TEST_CASE("a call is made once, whatever becomes of the silo while it goes on") 
   CHECK(at.output_of(run, "a", "total") == "7");
   CHECK(at.total("x").calls() == 1);
   CHECK(attempts_of(*at.here.silo, run, "a").attempts().size() == 1);
+}
+
+// Without its key the call would be made again.
+TEST_CASE("a call that was cut off after it took effect is not made again") {
+  temporary_folder data;
+  till_parts parts;
+  std::string run;
+  {
+    shop at{data.path, parts};
+    run = at.submit(
+        "  - {name: a, actor: till/x, method: add_and_hold, params: {amount: 7},\n"
+        "     retry: never, timeout: 1h}");
+    node::eventually([&] { return parts.held > 0; });
+  }
+  shop at{data.path, parts};
+  CHECK(at.here.wait(run) == RunState::FAILED);
+  CHECK(at.state_of(run, "a") == TaskState::LOST);
+  CHECK(at.total("x").calls() == 1);
 }
 
 TEST_CASE("an error says by its class whether the call is tried again") {

@@ -446,7 +446,7 @@ tasks:
   std::vector<std::string> listed;
   std::string after;
   do {
-    const auto page = here.silo->call(ref<schemas::Run>(run).tasks(after, 1));
+    const auto page = here.silo->call(ref<schemas::Run>(run).tasks(after, 1, ""));
     REQUIRE(page);
     for (auto each : page->tasks()) {
       listed.emplace_back(each.getName().cStr());

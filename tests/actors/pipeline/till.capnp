@@ -31,4 +31,6 @@ interface Till $Actor.actor("till") {
   fill @7 (bytes :UInt32) -> (text :Text);
   close @8 () -> () $Actor.internal;
   # For others.
+  addAndHold @9 (amount :Int64) -> ();
+  # When the sum is stored: waits for the end of the silo.
 }
