@@ -10,9 +10,9 @@ $Cxx.namespace("millrace::schemas");
 
 interface SiloControl $Actor.actor("silo_control") $Actor.internal $Actor.siloBound {
   # Key: the name of the silo. Errors as of `silo::drain` and the others.
-  drain @0 (undo :Bool) -> ();
+  drain @0 (undo :Bool, decommission :Bool) -> ();
   # It hands over what it leads, and takes neither partitions nor tasks, until that is undone or it
-  # starts again.
+  # starts again. `decommission`: its copies move to other silos, too, since it is to go for good.
   breakGlass @1 (partition :UInt16, reason :Text, empty :Bool) -> ();
   # Its copy leads the partition, whatever it lacks. `empty`: the partition begins with nothing;
   # refused unless every silo that is in says that it has no copy.

@@ -20,8 +20,13 @@ public:
 
   runtime::async<> drain(drain_params params) override {
     const bool undo = params.undo();
+    const auto purpose = params.decommission() ? runtime::drain_purpose::decommission
+                                               : runtime::drain_purpose::pause;
     auto done = co_await runtime::offload(
-        [home = &home_](bool ends) { return ends ? home->end_drain() : home->drain(); }, undo);
+        [home = &home_](bool ends, runtime::drain_purpose why) {
+          return ends ? home->end_drain() : home->drain(why);
+        },
+        undo, purpose);
     if (!done) {
       co_await runtime::fail(std::move(done).error());
     }

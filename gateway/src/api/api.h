@@ -69,7 +69,7 @@
 //   GET    /api/v1/silos                                      of the cluster; ?cursor&limit
 //   GET    /api/v1/partitions                                 of the cluster; ?cursor&limit
 //   GET    /api/v1/cluster/health                             as this process sees it
-//   POST   /api/v1/silos/{name}/drain                         {undo}
+//   POST   /api/v1/silos/{name}/drain                         {undo, decommission}
 //   POST   /api/v1/partitions/{id}/break-glass                {silo, reason}; Idempotency-Key
 //   POST   /api/v1/partitions/{id}/acknowledge-loss
 //   GET    /api/v1/dead-letters                               sends that were given up, of all

@@ -284,6 +284,11 @@ void drain(const api_parts& parts, request& received, reply answer) {
   }
   schemas::silo_control_interface::drain_params wanted{*std::move(params)};
   const bool undo = wanted.undo();
+  if (undo && wanted.decommission()) {
+    answer.fail({errc::invalid_argument,
+                 "a drain is either undone or for good: leave out `undo` or `decommission`"});
+    return;
+  }
   tell_silo(parts, name, ref<schemas::SiloControl>(name).drain(std::move(wanted)),
             std::move(answer), {{"name", name}, {"state", undo ? "active" : "draining"}});
 }

@@ -38,7 +38,9 @@ void add_cluster_command_options(po::options_description& options) {
 void add_drain_options(po::options_description& options) {
   add_server_option(options);
   options.add_options()("undo", "it takes part again")(
-      "no-wait", "do not wait until it leads nothing that another could");
+      "decommission",
+      "it is to go for good: its copies move to other silos, and when it is stopped "
+      "nobody waits for it")("no-wait", "do not wait until it leads nothing that another could");
 }
 
 // Lists in a row, as a person reads them.
@@ -220,8 +222,13 @@ exit_code run_drain(const option_values& options, const std::vector<std::string>
   }
   const auto& silo = positional[0];
   const bool undo = options.count("undo") > 0;
-  const auto done = server->ask(http::method::post, "/api/v1/silos/" + escaped(silo) + "/drain",
-                                ordered_json{{"undo", undo}}.dump());
+  const bool decommission = options.count("decommission") > 0;
+  ordered_json wanted{{"undo", undo}};
+  if (decommission) {  // which older servers do not know
+    wanted["decommission"] = true;
+  }
+  const auto done =
+      server->ask(http::method::post, "/api/v1/silos/" + escaped(silo) + "/drain", wanted.dump());
   if (!done) {
     return report(done.error());
   }
@@ -230,6 +237,10 @@ exit_code run_drain(const option_values& options, const std::vector<std::string>
     return exit_code::ok;
   }
   std::cerr << "silo " << printable(silo) << " is draining\n";
+  if (decommission) {
+    std::cerr
+        << "its copies move to others: stop it once `millrace silos` shows that it has none\n";
+  }
   return options.count("no-wait") > 0 ? exit_code::ok : wait_until_drained(*server, silo);
 }
 
@@ -256,9 +267,12 @@ std::vector<command> cluster_commands() {
        "                               all of it is lost; refused while one that is in has a copy\n"
        "  millrace cluster acknowledge --partition 7      its loss was seen to\n",
        1, 1, add_cluster_command_options, run_cluster},
-      {"drain", "SILO [--undo]", "have a silo lead nothing and take no tasks, before it is stopped",
+      {"drain", "SILO [--undo|--decommission]",
+       "have a silo lead nothing and take no tasks, before it is stopped",
        "  millrace drain b             it stays in with its copies; a restart ends it, too\n"
-       "  millrace drain b --undo\n",
+       "  millrace drain b --undo\n"
+       "  millrace drain b --decommission      its copies move to others, before it goes for "
+       "good\n",
        1, 1, add_drain_options, run_drain},
   };
 }

@@ -96,9 +96,10 @@ void add_cluster_options(po::options_description& options) {
                          "what it shares with silos that may fail together, such as a rack: copies "
                          "of one partition go to different ones, once every silo names one")(
       "replace-after", po::value<std::string>()->value_name("DURATION"),
-      "how long a silo that died is awaited before its copies are made elsewhere; the same "
-      "everywhere (default: 5m)")("etcd-prefix", po::value<std::string>()->value_name("PREFIX"),
-                                  "of the cluster's keys (default: /millrace/)")(
+      "how long a silo that died or stopped is awaited before its copies are made elsewhere; the "
+      "same everywhere (default: 5m)")("etcd-prefix",
+                                       po::value<std::string>()->value_name("PREFIX"),
+                                       "of the cluster's keys (default: /millrace/)")(
       "etcd-user", po::value<std::string>()->value_name("NAME"), "for an etcd that asks")(
       "etcd-password", po::value<std::string>()->value_name("PASSWORD"),
       "better given as MILLRACE_ETCD_PASSWORD")("etcd-certificate-authority",

@@ -534,6 +534,8 @@ TEST_CASE("what is for a cluster is refused where there is none, in words") {
   CHECK(refused("/api/v1/silos/silo/drain", 409) == "this server is in no cluster");
   CHECK(refused("/api/v1/silos/silo/drain", 400, R"({"until": 3})").find("until") !=
         std::string::npos);
+  CHECK(refused("/api/v1/silos/silo/drain", 400, R"({"undo": true, "decommission": true})") ==
+        "a drain is either undone or for good: leave out `undo` or `decommission`");
   CHECK(refused("/api/v1/partitions/1/break-glass", 409, R"({"silo": "a", "reason": "x"})") ==
         "this server is in no cluster");
   CHECK(refused("/api/v1/partitions/70000/break-glass", 404) ==
