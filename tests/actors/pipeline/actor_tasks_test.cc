@@ -216,7 +216,7 @@ TEST_CASE("a call is made once, whatever becomes of the silo while it goes on") 
   CHECK(attempts_of(*at.here.silo, run, "a").attempts().size() == 1);
 }
 
-// Without its key the call would be made again.
+// The actor's turn was suspended behind a commit when its silo stopped.
 TEST_CASE("a call that was cut off after it took effect is not made again") {
   temporary_folder data;
   till_parts parts;
