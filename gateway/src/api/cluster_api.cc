@@ -108,7 +108,7 @@ ordered_json json_of(const runtime::partition_loss& loss) {
     return nullptr;
   }
   const auto at = std::chrono::floor<std::chrono::seconds>(loss.at);
-  return {{"number", loss.number},
+  return {{"id", loss.number},
           {"silo", loss.silo},
           {"reason", loss.reason},
           {"at", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
@@ -117,7 +117,7 @@ ordered_json json_of(const runtime::partition_loss& loss) {
 }
 
 json_shape loss_shape() {
-  return shape::named("DataLoss", shape::object({{"number", shape::count()},
+  return shape::named("DataLoss", shape::object({{"id", shape::count()},
                                                  {"silo", shape::text()},
                                                  {"reason", shape::text()},
                                                  {"at", shape::time()},
