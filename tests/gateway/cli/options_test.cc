@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <doctest/doctest.h>
 
+#include "cli/node_options.h"
 #include "command_line.h"
+#include "millrace/runtime/memory_limit.h"
 
 namespace millrace::gateway::cli {
 namespace {
@@ -53,6 +55,31 @@ TEST_CASE("a memory budget is a size of a megabyte or more, else it is refused")
     CAPTURE(value);
     CHECK(has(dev(value).errors, "data directory '/dev/null/x'"));
   }
+}
+
+TEST_CASE("the actors of a server hold half of the memory that there is, unless it is told") {
+  const auto budget_of = [](const std::vector<std::string>& words) {
+    boost::program_options::options_description known;
+    add_node_options(known);
+    add_secrets_key_option(known);
+    add_identity_options(known);
+    add_cluster_options(known);
+    add_trace_options(known);
+    add_log_options(known);
+    option_values options;
+    boost::program_options::store(
+        boost::program_options::command_line_parser{words}.options(known).run(), options);
+    const auto told = logs_of(options);
+    REQUIRE(told);
+    const auto node = node_options_of(options, **told);
+    REQUIRE(node);
+    return node->silo.memory_budget_bytes;
+  };
+  const auto there_is = runtime::memory_limit();
+  REQUIRE(there_is);
+  CHECK(budget_of({}) == *there_is / 2);
+  CHECK(budget_of({"--memory-budget=8M"}) == std::size_t{8} << 20U);
+  CHECK(budget_of({"--memory-budget=none"}) == 0);
 }
 
 TEST_CASE("how long runs are kept is a number and a duration, or all, else it is refused") {
