@@ -45,6 +45,9 @@ struct SiloRow {
   # count once every silo with copies names one: so never beside a build that does not know them.
   decommissioned @9 :Bool;
   # It drains to go for good: its copies belong on other silos, and nobody waits for it.
+  rowDigest @10 :UInt64;
+  # In a local store: the XXH3-64 (seed 0) of the row's key and of what stands before the record in
+  # its value. 0: not told, as by etcd and by older builds.
 
   enum State {
     joining @0;   # Says hello to the others; holds nothing yet.
@@ -115,6 +118,8 @@ struct PartitionRecord {
   # When, since 1970.
   lossAcknowledged @14 :Bool;
   # Somebody has seen it.
+  rowDigest @15 :UInt64;
+  # As of a `SiloRow`.
 
   enum State {
     recovering @0;  # Nothing is answered yet.

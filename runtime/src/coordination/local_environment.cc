@@ -66,6 +66,36 @@ result<std::unique_ptr<local_environment>> local_environment::open(
   return opened ? result{std::move(made)} : opened.error();
 }
 
+result<void> local_environment::look_at(const std::string& directory, const process_identity& self,
+                                        const clock& clock,
+                                        const std::function<void(const local_rows&)>& look) {
+  std::error_code unknown;
+  if (!std::filesystem::exists(directory + "/data.mdb", unknown)) {
+    return error{errc::not_found,
+                 directory + " is no coordination store of one machine: it has no data.mdb"};
+  }
+  local_environment made{clock, [](std::string_view) {}};
+  auto page = shared_page::open(directory, self);
+  if (!page) {
+    return page.error();
+  }
+  made.page_ = std::move(*page);
+  if (auto locked = made.page_->lock(clock, clock.steady() + open_patience, made.warn_); !locked) {
+    return locked;
+  }
+  auto opened = made.open_lmdb(directory);
+  if (opened) {
+    const auto read = made.begin_read(clock.steady() + open_patience);
+    if (read) {
+      look((*read)->rows(coordination_protocol));
+    } else {
+      opened = read.error();
+    }
+  }
+  made.page_->unlock();
+  return opened;
+}
+
 result<void> local_environment::open_lmdb(const std::string& directory) {
   const lmdb_options options{
       .directory = directory, .map_bytes = map_bytes, .must_exist = false, .remedy = remedy};

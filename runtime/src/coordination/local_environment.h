@@ -26,6 +26,12 @@ public:
       const std::string& directory, const process_identity& self, const clock& clock,
       std::function<void(std::string_view)> warn);
 
+  /// Opens it as `open` does, hands all that it holds to `look` and lets go of it. Meanwhile nobody
+  /// comes in or writes. Errors: as `open`; `not_found`.
+  [[nodiscard]] static result<void> look_at(const std::string& directory,
+                                            const process_identity& self, const clock& clock,
+                                            const std::function<void(const local_rows&)>& look);
+
   /// A write transaction under the lock of all processes. Given up unless it is committed: nothing
   /// but compare, put and commit may happen while it is there.
   class writer {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "coordination/local_rows.h"
 
+#include <xxhash.h>
+
 #include "byte_order.h"
 
 namespace millrace::runtime {
@@ -26,11 +28,18 @@ error cut_short() {
   return {errc::storage_failed, "a row of the coordination store is cut short"};
 }
 
+// What the record cannot know: where it stands, and what stands before it.
+std::uint64_t digest_of_row(std::string key, std::string_view before) {
+  key += before;
+  return XXH3_64bits(key.data(), key.size());
+}
+
 result<local_silo> silo_in(std::string_view name, std::string_view value, std::uint32_t newest) {
   if (value.size() < 2 * number_bytes) {
     return cut_short();
   }
-  auto row = decode_silo(name, value.substr(2 * number_bytes), newest);
+  auto row = decode_silo(name, value.substr(2 * number_bytes), newest,
+                         digest_of_row(silo_key(name), value.substr(0, 2 * number_bytes)));
   if (!row) {
     return row.error();
   }
@@ -47,7 +56,9 @@ result<stored_partition> partition_in(partition_id partition, std::string_view v
   if (value.size() < number_bytes) {
     return cut_short();
   }
-  auto record = decode_partition(partition, value.substr(number_bytes), newest);
+  auto record =
+      decode_partition(partition, value.substr(number_bytes), newest,
+                       digest_of_row(partition_key(partition), value.substr(0, number_bytes)));
   if (record) {
     record->version = version_of(value);
   }
@@ -107,7 +118,7 @@ result<std::optional<cluster_settings>> local_rows::settings() const {
     return value ? result<std::optional<cluster_settings>>{std::nullopt} : value.error();
   }
   auto settings = decode_settings(**value, newest_);
-  return settings ? result{std::optional{*settings}} : settings.error();
+  return settings ? result{std::optional{*settings}} : env_.damage(settings.error());
 }
 
 result<std::optional<local_silo>> local_rows::silo(std::string_view name) const {
@@ -116,7 +127,7 @@ result<std::optional<local_silo>> local_rows::silo(std::string_view name) const 
     return value ? result<std::optional<local_silo>>{std::nullopt} : value.error();
   }
   auto found = silo_in(name, **value, newest_);
-  return found ? result{std::optional{*found}} : found.error();
+  return found ? result{std::optional{*found}} : env_.damage(found.error());
 }
 
 result<std::vector<local_silo>> local_rows::silos() const {
@@ -125,7 +136,7 @@ result<std::vector<local_silo>> local_rows::silos() const {
       scan(kind_silo, [&](std::string_view name, std::string_view value) -> result<void> {
         auto each = silo_in(name, value, newest_);
         if (!each) {
-          return each.error();
+          return env_.damage(each.error());
         }
         found.push_back(std::move(*each));
         return {};
@@ -139,7 +150,7 @@ result<std::optional<stored_partition>> local_rows::partition(partition_id parti
     return value ? result<std::optional<stored_partition>>{std::nullopt} : value.error();
   }
   auto record = partition_in(partition, **value, newest_);
-  return record ? result{std::optional{*record}} : record.error();
+  return record ? result{std::optional{*record}} : env_.damage(record.error());
 }
 
 result<std::vector<stored_partition>> local_rows::partitions(std::uint64_t above) const {
@@ -147,7 +158,7 @@ result<std::vector<stored_partition>> local_rows::partitions(std::uint64_t above
   const auto scanned =
       scan(kind_partition, [&](std::string_view number, std::string_view value) -> result<void> {
         if (number.size() != sizeof(std::uint16_t)) {
-          return cut_short();
+          return env_.damage(cut_short());
         }
         if (version_of(value) <= above && value.size() >= number_bytes) {
           return {};
@@ -155,7 +166,7 @@ result<std::vector<stored_partition>> local_rows::partitions(std::uint64_t above
         auto record =
             partition_in(partition_id{load_big<std::uint16_t>(number.data())}, value, newest_);
         if (!record) {
-          return record.error();
+          return env_.damage(record.error());
         }
         found.push_back(std::move(*record));
         return {};
@@ -180,7 +191,9 @@ result<void> local_rows::put(const local_silo& silo) const {
   std::string value;
   append_little<std::uint64_t>(value, silo.row.incarnation);
   append_little<std::uint64_t>(value, silo.slot);
-  return put(silo_key(silo.row.name), value + encode(silo.row, *version));
+  const auto key = silo_key(silo.row.name);
+  const auto digest = digest_of_row(key, value);
+  return put(key, value + encode(silo.row, *version, digest));
 }
 
 result<void> local_rows::put(const stored_partition& record) const {
@@ -190,7 +203,9 @@ result<void> local_rows::put(const stored_partition& record) const {
   }
   std::string value;
   append_little<std::uint64_t>(value, record.version);
-  return put(partition_key(record.partition), value + encode(record, *version));
+  const auto key = partition_key(record.partition);
+  const auto digest = digest_of_row(key, value);
+  return put(key, value + encode(record, *version, digest));
 }
 
 result<void> local_rows::erase_silo(std::string_view name) const {

@@ -72,6 +72,11 @@ auto decode_as(const std::string& what, std::string_view bytes, std::uint32_t ne
   }
 }
 
+// Whether it is what was told; who does not tell does not know.
+bool is_row_digest(std::uint64_t told, std::uint64_t wanted) {
+  return told == 0 || wanted == 0 || told == wanted;
+}
+
 void put(schemas::CopyId::Builder into, const copy_id& id) {
   into.setHigh(id.high);
   into.setLow(id.low);
@@ -107,7 +112,7 @@ std::string encode(const cluster_settings& settings) {
                                              });
 }
 
-std::string encode(const silo_row& row, std::uint32_t protocol) {
+std::string encode(const silo_row& row, std::uint32_t protocol, std::uint64_t row_digest) {
   return encode_as<schemas::SiloRow>(protocol, [&](schemas::SiloRow::Builder into) {
     into.setName(row.name.c_str());
     into.setAddress(row.address.c_str());
@@ -133,10 +138,12 @@ std::string encode(const silo_row& row, std::uint32_t protocol) {
     for (unsigned each = 0; each < types.size(); ++each) {
       types.set(each, row.types[each].c_str());
     }
+    into.setRowDigest(row_digest);
   });
 }
 
-std::string encode(const stored_partition& record, std::uint32_t protocol) {
+std::string encode(const stored_partition& record, std::uint32_t protocol,
+                   std::uint64_t row_digest) {
   return encode_as<schemas::PartitionRecord>(protocol, [&](schemas::PartitionRecord::Builder into) {
     into.setPartition(static_cast<std::uint16_t>(record.partition));
     into.setState(static_cast<schemas::PartitionRecord::State>(record.state));
@@ -152,6 +159,7 @@ std::string encode(const stored_partition& record, std::uint32_t protocol) {
     into.setLossReason(record.loss.reason.c_str());
     into.setLossAtMs(record.loss.at_ms);
     into.setLossAcknowledged(record.loss.acknowledged);
+    into.setRowDigest(row_digest);
   });
 }
 
@@ -164,12 +172,14 @@ result<cluster_settings> decode_settings(std::string_view bytes, std::uint32_t n
       });
 }
 
-result<silo_row> decode_silo(std::string_view name, std::string_view bytes, std::uint32_t newest) {
+result<silo_row> decode_silo(std::string_view name, std::string_view bytes, std::uint32_t newest,
+                             std::uint64_t row_digest) {
   const auto what = "the row of silo '" + std::string{name} + "'";
   return decode_as<schemas::SiloRow>(
       what, bytes, newest, [&](schemas::SiloRow::Reader from) -> result<silo_row> {
         const auto state = static_cast<silo_state>(from.getState());
-        if (text_of(from.getName()) != name || state > silo_state::draining) {
+        if (text_of(from.getName()) != name || state > silo_state::draining ||
+            !is_row_digest(from.getRowDigest(), row_digest)) {
           return error{errc::storage_failed,
                        what + " in the coordination store is another's, or in no known state"};
         }
@@ -195,13 +205,14 @@ result<silo_row> decode_silo(std::string_view name, std::string_view bytes, std:
 }
 
 result<stored_partition> decode_partition(partition_id partition, std::string_view bytes,
-                                          std::uint32_t newest) {
+                                          std::uint32_t newest, std::uint64_t row_digest) {
   const auto number = static_cast<std::uint16_t>(partition);
   const auto what = "the record of partition " + std::to_string(number);
   return decode_as<schemas::PartitionRecord>(
       what, bytes, newest, [&](schemas::PartitionRecord::Reader from) -> result<stored_partition> {
         const auto state = static_cast<partition_state>(from.getState());
-        if (from.getPartition() != number || state > partition_state::active) {
+        if (from.getPartition() != number || state > partition_state::active ||
+            !is_row_digest(from.getRowDigest(), row_digest)) {
           return error{errc::storage_failed,
                        what + " in the coordination store is another's, or in no known state"};
         }

@@ -65,22 +65,28 @@ struct stored_partition : partition_record {
   friend bool operator==(const stored_partition&, const stored_partition&) = default;
 };
 
-// `protocol`: that of the cluster's settings.
+// `protocol`: that of the cluster's settings. `row_digest`: of what the record stands in and does
+// not say itself, see coordination.capnp; 0: of nothing.
 [[nodiscard]] std::string encode(const cluster_settings& settings);
 [[nodiscard]] std::string encode(const silo_row& row,
-                                 std::uint32_t protocol = coordination_protocol);
+                                 std::uint32_t protocol = coordination_protocol,
+                                 std::uint64_t row_digest = 0);
 [[nodiscard]] std::string encode(const stored_partition& record,
-                                 std::uint32_t protocol = coordination_protocol);
+                                 std::uint32_t protocol = coordination_protocol,
+                                 std::uint64_t row_digest = 0);
 
 // `newest`: the newest version that is known; another one only in tests.
 // Errors: `failed_precondition` for a record of a newer protocol, with a text for an operator;
-// `storage_failed` for what is no record, is damaged, or stands under another's key.
+// `storage_failed` for what is no record, is damaged, or stands under another's key or, when both
+// say one, beside another `row_digest`.
 [[nodiscard]] result<cluster_settings> decode_settings(
     std::string_view bytes, std::uint32_t newest = coordination_protocol);
 [[nodiscard]] result<silo_row> decode_silo(std::string_view name, std::string_view bytes,
-                                           std::uint32_t newest = coordination_protocol);
+                                           std::uint32_t newest = coordination_protocol,
+                                           std::uint64_t row_digest = 0);
 [[nodiscard]] result<stored_partition> decode_partition(
-    partition_id partition, std::string_view bytes, std::uint32_t newest = coordination_protocol);
+    partition_id partition, std::string_view bytes, std::uint32_t newest = coordination_protocol,
+    std::uint64_t row_digest = 0);
 
 /// Errors: `invalid_argument` for a name that is empty, too long or has a character below '!'.
 [[nodiscard]] result<void> check_silo_name(std::string_view name);

@@ -87,6 +87,12 @@ public:
   /// Opens a named database, the main one for nullptr. Requires: called before threads share `env`.
   result<MDB_dbi> open_db(const char* name, unsigned flags);
 
+  /// What a reader of its rows finds wrong: with the file and the remedy, if it is damage.
+  [[nodiscard]] error damage(const error& found) const {
+    return found.code() == errc::storage_failed
+               ? error{errc::storage_failed, path_ + ": " + found.text() + "; " + file_.remedy}
+               : found;
+  }
   [[nodiscard]] error failure(int rc, std::string_view doing) const {
     return lmdb_error(rc, doing, directory_);
   }

@@ -21,6 +21,7 @@
 #include "coordination/local_environment.h"
 #include "coordination/local_watcher.h"
 #include "coordination/shared_page.h"
+#include "millrace/runtime/backup.h"
 #include "millrace/runtime/storage.h"
 #include "providers.h"
 #include "storage/storage_lost.h"
@@ -489,9 +490,9 @@ void make_store(const std::string& directory) {
   }
 }
 
-// Method: the file cut at a few places, and a few hundred single bytes of it changed; all that is
-// there is read then. A process that ends fails the test.
-TEST_CASE("a damaged store is refused with its file and what operators do, or read to the end") {
+// Method: the file cut at a few places, and a few hundred single bits of it changed; all that is
+// there is read then, and compared. A process that ends fails the test.
+TEST_CASE("a damaged store is refused with its file and what operators do, or holds what it did") {
   const local_provider provider;
   const std::string directory{provider.folder.path};
   make_store(directory);
@@ -501,6 +502,7 @@ TEST_CASE("a damaged store is refused with its file and what operators do, or re
     std::ifstream in{file, std::ios::binary};
     sound.assign(std::istreambuf_iterator<char>{in}, {});
   }
+  std::vector<stored_partition> written;
   const auto refusal_of = [&](const std::string& bytes) -> std::optional<error> {
     std::ofstream{file, std::ios::binary | std::ios::trunc} << bytes;
     const auto opened =
@@ -510,28 +512,64 @@ TEST_CASE("a damaged store is refused with its file and what operators do, or re
     }
     const auto reader = (*opened)->begin_read(soon());
     REQUIRE(reader);
-    static_cast<void>((*reader)->rows(coordination_protocol).partitions(0));
+    const auto read = (*reader)->rows(coordination_protocol).partitions(0);
+    if (!read) {
+      return read.error();
+    }
+    if (written.empty()) {
+      written = *read;
+    }
+    CHECK((bytes.empty() ? read->empty() : *read == written));
     return std::nullopt;
   };
-  for (const auto kept : {std::size_t{4096}, sound.size() / 2, sound.size() - 4096}) {
+  const auto check_text = [&](const error& why) {
+    CHECK(why.code() == errc::storage_failed);
+    CHECK(why.text().find(file) != std::string::npos);
+    CHECK(why.text().find("millrace silo --found-anew") != std::string::npos);
+    CHECK(why.text().find("millrace restore") == std::string::npos);
+  };
+  REQUIRE_FALSE(refusal_of(sound));
+  REQUIRE(written.size() == 200);
+  for (const auto kept : {std::size_t{4096}, sound.size() / 2, sound.size() / 4 * 3}) {
+    CAPTURE(kept);
     const auto refused = refusal_of(sound.substr(0, kept));
     REQUIRE(refused);
-    CHECK(refused->code() == errc::storage_failed);
-    CHECK(refused->text().find(file + " is damaged: ") != std::string::npos);
-    CHECK(refused->text().find("millrace silo --found-anew") != std::string::npos);
-    CHECK(refused->text().find("millrace restore") == std::string::npos);
+    check_text(*refused);
   }
   std::mt19937 random{9};
   int refused = 0;
-  for (int round = 0; round < 300; ++round) {
+  for (int round = 0; round < 600; ++round) {
+    CAPTURE(round);
     auto bytes = sound;
     auto& one = bytes[random() % bytes.size()];
     one = static_cast<char>(one ^ static_cast<char>(1U << random() % 8));
-    refused += refusal_of(bytes) ? 1 : 0;
+    if (const auto why = refusal_of(bytes)) {
+      check_text(*why);
+      ++refused;
+    }
   }
   CHECK(refused > 0);
   CHECK_FALSE(refusal_of(sound));
   CHECK_FALSE(refusal_of(""));  // as when its making was cut short
+}
+
+TEST_CASE("a store that is checked tells what it holds, and every fault with its remedy") {
+  const local_provider provider;
+  const std::string directory{provider.folder.path};
+  CHECK(check_local_store(directory).error().code() == errc::not_found);
+  make_store(directory);
+  const auto sound = check_local_store(directory);
+  REQUIRE(sound);
+  CHECK(sound->partitions == 200);
+  CHECK(sound->silos == 0);
+  CHECK(sound->faults.empty());
+  const auto file = directory + "/data.mdb";
+  std::filesystem::resize_file(file, std::filesystem::file_size(file) / 2);
+  const auto cut = check_local_store(directory);
+  REQUIRE(cut);
+  REQUIRE(cut->faults.size() == 1);
+  CHECK(cut->faults.front().find(file + " is damaged: ") != std::string::npos);
+  CHECK(cut->faults.front().find("millrace silo --found-anew") != std::string::npos);
 }
 
 TEST_CASE("a shared page that is taken away ends the process with a line") {

@@ -66,4 +66,20 @@ struct storage_check {
 /// `failed_precondition` (of another format version). Damage is no error but a fault.
 [[nodiscard]] result<storage_check> check_storage(const std::string& directory);
 
+/// What `check_local_store` found.
+struct local_store_check {
+  std::string cluster_id;           ///< That it belongs to; empty: to none yet.
+  std::size_t silos = 0;            ///< That are in.
+  std::size_t partitions = 0;       ///< That have a record.
+  std::vector<std::string> faults;  ///< Everything that is wrong, with the remedy; empty: sound.
+};
+
+/// Reads all of the coordination store that silos of one machine share (`local:DIRECTORY`), and
+/// changes no record of it. Silos may use it: none writes to it meanwhile.
+///
+/// Errors: `not_found` (no store), `failed_precondition` (in use on another machine, of a newer
+/// build), `permission_denied`, `unavailable` (others do not let it in). Damage is no error but a
+/// fault.
+[[nodiscard]] result<local_store_check> check_local_store(const std::string& directory);
+
 }  // namespace millrace::runtime
