@@ -47,6 +47,7 @@ public:
     }
     auto counted = std::make_unique<counted_request<runtime::read_request, rows>>(*this);
     counted->partition = request->partition;
+    counted->prefix = request->prefix;
     counted->ranges = request->ranges;
     counted->inner = std::move(request);
     inner_.read(std::move(counted));
