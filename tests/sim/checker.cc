@@ -85,6 +85,22 @@ void checker::sets(const partition_record& record,
   std::for_each(record.eligible.begin(), record.eligible.end(), check);
 }
 
+void checker::lost_ones_notice(const partition_record& record,
+                               const std::map<copy_id, const sim_disk*>& disks) const {
+  if (truth_.empty() || record.data_loss_no != data_loss_no_) {
+    return;
+  }
+  const auto& last = truth_.rbegin()->second;
+  for (const auto& each : record.in_sync) {
+    const auto found = disks.find(each.id);
+    if (found != disks.end() && is_lost(each.id) && !found->second->holds(last) &&
+        found->second->last() >= record.commit_floor) {
+      throw violation{"a copy that was put back lacks number " + std::to_string(last.seq) +
+                      ", and would not see that by the record" + found->second->describe()};
+    }
+  }
+}
+
 void checker::asks(const replica& primary, const partition_record& wanted,
                    const std::map<copy_id, const sim_disk*>& disks, steady_time runs_since,
                    steady_time now) const {

@@ -30,6 +30,10 @@ public:
   void leads(const replica& copy) const;
   /// Everyone whom the record lists as complete has everything, unless its disk was lost.
   void sets(const partition_record& record, const std::map<copy_id, const sim_disk*>& disks) const;
+  /// By that record, which the store has or may get, a copy whose disk was put back sees that it
+  /// lacks something.
+  void lost_ones_notice(const partition_record& record,
+                        const std::map<copy_id, const sim_disk*>& disks) const;
   /// `chosen`: the disk with which an operator lets the partition go on, if that is so and its
   /// content is what it looks like.
   void record_changes(const partition_record& before, const partition_record& after,

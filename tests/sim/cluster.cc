@@ -41,6 +41,7 @@ cluster::cluster(std::uint64_t seed, bool trace_text)
   reckless_ = random.once_in(12);
   impatient_ = random.once_in(8);
   has_slow_primary_ = random.once_in(4);
+  trims_once_in = random.once_in(4) ? 200 : 60;
   // A few dozen entries, or more than a run has.
   settings.learner_log_bytes_max = random.once_in(2) ? 2000 : settings.learner_log_bytes_max;
   // A young cluster has fewer silos than copies are wanted, and has never had all of them.
@@ -72,6 +73,13 @@ cluster::cluster(std::uint64_t seed, bool trace_text)
     counted.data_losses += after.data_loss_no - before.data_loss_no;
     check.record_changes(before, after, disks(), chosen_by(after));
     depose(after);
+    for (const auto& each :
+         silos) {  // what a learner has now is less than the floor, and not by much
+      if (!contains(after.in_sync, {each->id(), "s" + std::to_string(each->silo())}) &&
+          random.once_in(2)) {
+        each->keep_image();
+      }
+    }
   };
   store.held_up = [this](const partition_record& wanted) { return hold_up(wanted); };
   store.watched = [this](std::size_t silo, const partition_record& read) {
@@ -106,7 +114,14 @@ std::map<copy_id, const sim_disk*> cluster::disks() const {
 }
 
 void cluster::check_sets() const {
-  check.sets(store.record(), disks());
+  const auto all = disks();
+  check.sets(store.record(), all);
+  check.lost_ones_notice(store.record(), all);
+  for (const auto& [number, wanted] : store.under_way()) {
+    if (wanted.version == store.record().version) {
+      check.lost_ones_notice(wanted, all);
+    }
+  }
 }
 
 void cluster::check_leases() const {

@@ -50,6 +50,7 @@ public:
   figures counted;
   replica_settings settings;
   std::vector<std::unique_ptr<sim_process>> silos;
+  std::uint64_t trims_once_in = 60;  ///< How often a journal lets go of what it does not need.
 
   /// Looks at the disks of those whom the record lists.
   void check_sets() const;
@@ -75,6 +76,7 @@ private:
   void depose(const partition_record& after);
   void isolate(std::size_t one, steady_time until);
   void usurp(const partition_record& wanted);
+  duration forget_while_joining(const copy_id& primary, std::size_t joining);
   duration hold_up(const partition_record& wanted);
   [[nodiscard]] bool may_lose(const sim_process& one) const;
   void heal();

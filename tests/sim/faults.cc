@@ -165,6 +165,43 @@ void cluster::depose(const partition_record& after) {
   plan.after({}, [this, &one] { kill_one(one); });
 }
 
+// A copy that is asked in comes back with less, and what it lacks comes slowly. The change does not
+// get through. Or it does, late, and until then more is committed; whoever asked for it does not
+// hear of it and dies.
+duration cluster::forget_while_joining(const copy_id& primary, std::size_t joining) {
+  auto& forgetful = *silos[joining];
+  const auto asked = std::find_if(silos.begin(), silos.end(),
+                                  [&](const auto& each) { return each->id() == primary; });
+  if (asked == silos.end()) {
+    return {};
+  }
+  auto& one = **asked;
+  const auto late = random.between(seconds{2}, seconds{4});
+  const auto lossy = [this, silo = one.silo(), joining, until = plan.now() + seconds{8}] {
+    net.spoil(silo, joining, random.between_of(0, 800), until);
+  };
+  const auto cut = [this, silo = one.silo(), until = plan.now() + seconds{8}] {
+    store.cut(silo, until);
+  };
+  if (random.once_in(2)) {
+    roll_back(forgetful);
+    cut();
+    lossy();
+    return late;
+  }
+  plan.after({}, cut);
+  plan.after(late - random.between(milliseconds{300}, milliseconds{1500}),
+             [this, &forgetful, lossy] {
+               if (may_lose(forgetful)) {
+                 roll_back(forgetful);
+                 lossy();
+               }
+             });
+  plan.after(late + random.between({}, milliseconds{300}), [&one] { one.kill(); });
+  plan.after(late + random.between(seconds{3}, seconds{8}), [&one] { one.start(); });
+  return late;
+}
+
 // A change that lets a copy join happens long after it was asked for, and the copy is gone by then.
 duration cluster::hold_up(const partition_record& wanted) {
   if (!healing_ && wanted.epoch > store.record().epoch && random.once_in(4)) {
@@ -184,15 +221,7 @@ duration cluster::hold_up(const partition_record& wanted) {
     return random.between(milliseconds{100}, seconds{3});
   }
   if (silos[joining]->may_roll_back() && may_lose(*silos[joining])) {
-    roll_back(*silos[joining]);
-    for (const auto& each : silos) {  // whoever asks, its change does not get through
-      if (each->id() == wanted.primary) {
-        store.cut(each->silo(), plan.now() + seconds{8});
-        // And what the copy lacks comes slowly.
-        net.spoil(each->silo(), joining, random.between_of(0, 600), plan.now() + seconds{8});
-      }
-    }
-    return seconds{3};
+    return forget_while_joining(wanted.primary, joining);
   }
   for (std::size_t other = 0; other < silos.size(); ++other) {
     net.cut(joining, other, until);

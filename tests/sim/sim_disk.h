@@ -65,6 +65,10 @@ struct sim_disk {
                            : text + ", its journal " + std::to_string(digests.begin()->first) +
                                  " to " + std::to_string(digests.rbegin()->first);
   }
+  /// The last entry that is there, or its effect.
+  [[nodiscard]] std::uint64_t last() const {
+    return std::max(digests.empty() ? 0 : digests.rbegin()->first, rows.tail.seq);
+  }
   /// Whether the entry is there, or its effect.
   [[nodiscard]] bool holds(const log_tail& entry) const {
     const auto found = digests.find(entry.seq);

@@ -21,7 +21,8 @@ void sim_process::checkpoint_now_and_then() {
   const auto& log = copy_->log();
   if (around_.random.once_in(40) && rows_.tail.seq > copy_->state().checkpointed.seq) {
     checkpoint_due_ = true;
-  } else if (around_.random.once_in(60) && !appended_ && log.base().seq < copy_->forgettable()) {
+  } else if (around_.random.once_in(around_.trims_once_in) && !appended_ &&
+             log.base().seq < copy_->forgettable()) {
     const auto through = copy_->forgettable();
     stage();
     for (auto seq = log.base().seq + 1; seq <= through; ++seq) {

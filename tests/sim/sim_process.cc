@@ -190,9 +190,7 @@ bool sim_process::may_roll_back() const {
   if (image_ == nullptr || image_->state.id != id()) {
     return false;
   }
-  const auto& digests = image_->digests;
-  const auto last = std::max(digests.empty() ? 0 : digests.rbegin()->first, image_->rows.tail.seq);
-  return last < around_.store.record().commit_floor;
+  return image_->last() < around_.store.record().commit_floor;
 }
 
 void sim_process::roll_back() {

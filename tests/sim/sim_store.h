@@ -6,6 +6,7 @@
 
 #include <array>
 #include <functional>
+#include <map>
 
 #include "partition/partition_record.h"
 #include "sim_net.h"
@@ -49,27 +50,41 @@ public:
   /// Puts `wanted` in place of the record with its version.
   void change(std::size_t silo, partition_record wanted, reader answer) {
     const auto extra = held_up(wanted);
-    request(silo, extra,
-            [this, silo, wanted = std::move(wanted), answer = std::move(answer)]() mutable {
-              if (wanted.version == record_.version) {
-                ++wanted.version;
-                changing(record_, wanted);
-                record_ = wanted;
-                tell_watchers();
-              }
-              respond(silo, answer);
-            });
+    const auto number = ++changes_;
+    const auto asked = wanted;
+    const bool is_sent = request(
+        silo, extra,
+        [this, silo, number, wanted = std::move(wanted), answer = std::move(answer)]() mutable {
+          under_way_.erase(number);
+          if (wanted.version == record_.version) {
+            ++wanted.version;
+            changing(record_, wanted);
+            record_ = wanted;
+            tell_watchers();
+          }
+          respond(silo, answer);
+        });
+    if (is_sent) {
+      under_way_.emplace(number, asked);
+    }
+  }
+
+  /// The changes that have been asked for and have not happened yet; those of an older version
+  /// never will.
+  [[nodiscard]] const std::map<std::uint64_t, partition_record>& under_way() const {
+    return under_way_;
   }
 
 private:
-  void request(std::size_t silo, duration extra, std::function<void()> action) {
+  bool request(std::size_t silo, duration extra, std::function<void()> action) {
     if (plan_.now() < cut_[silo] || random_.permille(weather.lost_permille)) {
-      return;
+      return false;
     }
     const bool is_late = random_.permille(weather.late_permille);
     plan_.after(
         extra + random_.between(microseconds{200}, is_late ? weather.late : milliseconds{4}),
         std::move(action));
+    return true;
   }
   void respond(std::size_t silo, const reader& answer) {
     if (plan_.now() < cut_[silo] || random_.permille(weather.lost_permille)) {
@@ -94,6 +109,8 @@ private:
   schedule& plan_;
   dice& random_;
   partition_record record_;
+  std::uint64_t changes_ = 0;
+  std::map<std::uint64_t, partition_record> under_way_;  // by number
   std::array<steady_time, silos_max> cut_{};
 };
 

@@ -141,6 +141,13 @@ void replica::on(const behind_message& message, steady_time now, replica_effects
       !planted(bug::s3_takes_silo_for_copy)) {
     told->start_over();  // it had more: its disk is an older one now, or the message is
   }
+  if (told->may_lead && common.value_or(0) < record().commit_floor &&
+      !planted(bug::s3_refills_lost)) {
+    // It has lost what was committed. The store names it complete, or may by a change that is under
+    // way: it has to see that by the record, and what it is sent now would hide it. If the change
+    // never happens it is sent everything as a learner.
+    return;
+  }
   if (common) {
     told->shipped = *common;
     ship(*told, effects);

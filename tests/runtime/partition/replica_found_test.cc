@@ -94,6 +94,40 @@ TEST_CASE("a copy that was asked into the set and came back with less has to pro
   CHECK(primary.replica.committed() == 3);
 }
 
+// Goal: a copy whose disk went back below what was committed sees that by the record that lists it,
+// also if it was only being asked in: nothing that it is sent meanwhile takes it past the floor.
+TEST_CASE("a copy that is being asked in and has lost what was committed is sent nothing") {
+  learning both;
+  auto& [primary, learner, encoded, told] = both;
+  both.compare(77);
+  const auto asked = primary.tick(after(150));
+  REQUIRE(asked);
+  REQUIRE(asked->in_sync == set{a, b});
+  CHECK(asked->commit_floor == 3);
+  primary.effects.clear();
+  primary.receive(told, after(200));
+  CHECK(primary.effects.shipments.empty());
+  SUBCASE("it is let in after all, and sees it") {
+    primary.win(*asked, after(300));
+    primary.receive(told, after(350));
+    CHECK(primary.effects.shipments.empty());
+    copy forgetful{b};
+    forgetful.know(primary.replica.record(), after(400));
+    CHECK(forgetful.replica.set_aside() == damage::lost_committed);
+  }
+  SUBCASE("it is not let in, and learns everything anew") {
+    const auto instead = pass(primary, 1450, 2000);
+    REQUIRE(instead);
+    REQUIRE(instead->in_sync == set{a});
+    primary.receive(told, after(2010));
+    CHECK(primary.effects.shipments.empty());  // the first change may happen still
+    primary.win(*instead, after(2050));
+    primary.receive(told, after(2100));
+    REQUIRE(primary.effects.shipments.size() == 1);
+    CHECK(primary.effects.shipments[0].first_seq == 1);
+  }
+}
+
 // Goal: a copy that fetches rows was told so by a primary that knows a newer record than any that
 // lists the copy; what it lacks by an older one is no sign of a damaged disk.
 TEST_CASE("a copy that fetches rows is not taken for damaged when an older record comes late") {
