@@ -841,8 +841,8 @@ interface Task $Actor.actor("task") $Actor.group("run") $Actor.affinity("/") {
                      labels :List(Label))
       $Actor.readOnly;
   # Itself and its attempts, the oldest first. `not_found` before its first `begin`. `cachedFrom`,
-  # `cacheMiss`: as of `TaskStored`. `pool`: whose executors it goes to. `labels`: as of `TaskStatus`,
-  # which its run knows.
+  # `cacheMiss`: as of `TaskStored`. `pool`: whose executors it goes to. `labels`: as of
+  # `TaskStatus`, which its run knows.
   forget @6 () -> () $Actor.internal;
   # From the run, which is being removed.
   attemptSpec @7 (number :UInt32) -> (attempt :AttemptSpec) $Actor.readOnly $Actor.internal;

@@ -124,7 +124,12 @@ void mortal_storage::do_first(std::unique_lock<std::mutex>& lock) {
   } else {
     auto& question = std::get<std::unique_ptr<read_request>>(one);
     std::vector<row> found;
-    for (const auto& range : question->ranges) {
+    for (auto range : question->ranges) {
+      for (auto* part : {&range.prefix, &range.from, &range.until}) {
+        if (part == &range.prefix || !part->empty()) {
+          part->insert(0, question->prefix);
+        }
+      }
       collect(question->partition, range, found);
     }
     lock.unlock();

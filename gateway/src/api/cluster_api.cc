@@ -278,15 +278,15 @@ void drain(const api_parts& parts, request& received, reply answer) {
     answer.fail(params.error());
     return;
   }
-  if (const auto known = check_silo(parts, name); !known) {
-    answer.fail(known.error());
-    return;
-  }
   schemas::silo_control_interface::drain_params wanted{*std::move(params)};
   const bool undo = wanted.undo();
   if (undo && wanted.decommission()) {
     answer.fail({errc::invalid_argument,
                  "a drain is either undone or for good: leave out `undo` or `decommission`"});
+    return;
+  }
+  if (const auto known = check_silo(parts, name); !known) {
+    answer.fail(known.error());
     return;
   }
   tell_silo(parts, name, ref<schemas::SiloControl>(name).drain(std::move(wanted)),

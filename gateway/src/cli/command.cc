@@ -317,7 +317,7 @@ actors::load_result load_definition(std::string_view text, const std::string& fi
 }
 
 void watch_interrupts() {
-  if (interrupt_pipe[0] >= 0 || ::pipe(interrupt_pipe) != 0) {
+  if (interrupt_pipe[0] < 0 && ::pipe(interrupt_pipe) != 0) {
     return;
   }
   struct sigaction action {};

@@ -314,7 +314,7 @@ TEST_CASE("a hook is a task behind the one that it belongs to, those of the pipe
   capnp::MallocMessageBuilder message;
   auto compiled = message.initRoot<schemas::CompiledPipeline>();
   compile(made, compiled);
-  CHECK(compiled.getFormat() == 9);
+  CHECK(compiled.getFormat() == 10);
   CHECK(compiled.getTasks()[10].getNeeds().size() == 0);
 }
 
