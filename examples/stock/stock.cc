@@ -97,7 +97,8 @@ result<bool> print_tasks(runtime::silo& here, const std::string& run) {
   auto all_well = true;
   for (const auto each : told->tasks()) {
     all_well = all_well && each.getState() == schemas::TaskState::SUCCEEDED;
-    std::printf("%s: %s", each.getName().cStr(), each.getReason().cStr());
+    std::printf("%s:%s%s", each.getName().cStr(), each.hasReason() ? " " : "",
+                each.getReason().cStr());
     for (const auto output : each.getOutputs()) {
       std::printf(" %s=%s", output.getName().cStr(), output.getValue().cStr());
     }

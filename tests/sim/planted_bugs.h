@@ -55,7 +55,7 @@ inline constexpr std::array known_bugs{
     known_bug{bug::s3_adds_before_required, "s3_adds_before_required", 10, lacks},
     known_bug{bug::s3_takes_silo_for_copy, "s3_takes_silo_for_copy", 467, lacks},
     known_bug{bug::s3_keeps_verdicts, "s3_keeps_verdicts", 212, "is asked into the set"},
-    known_bug{bug::s3_refills_lost, "s3_refills_lost", 264, "and would not see that by the record"},
+    known_bug{bug::s3_refills_lost, "s3_refills_lost", 171, "and would not see that by the record"},
     known_bug{bug::s4_keeps_eligible, "s4_keeps_eligible", 3, lacks},
     known_bug{bug::t1_ignores_floor, "t1_ignores_floor", 4, "a copy leads that lacks"},
     known_bug{bug::t3_forgets_promise, "t3_forgets_promise", 206, lacks},

@@ -199,6 +199,7 @@ void sim_process::roll_back() {
   around_.check.disk_lost(id(), around_.plan.now());
   *disk_ = *image_;
   tainted_ = true;
+  put_back_at_ = around_.plan.now();
 }
 
 void sim_process::found_damaged(damage why) {
@@ -287,9 +288,10 @@ void sim_process::tick_later() {
   });
 }
 
-void sim_process::deliver(const placed_copy& to, const replica_message& message) {
+void sim_process::deliver(const placed_copy& to, const replica_message& message,
+                          steady_time sent_at) {
   const bool is_meant = runtime::planted(runtime::bug::sets_list_silos) || to.id == id();
-  if (copy_ == nullptr || !is_meant) {
+  if (copy_ == nullptr || !is_meant || sent_at < put_back_at_) {
     return;
   }
   run({true, [this, message] {

@@ -67,7 +67,7 @@ public:
   void roll_back();
 
   // --- inputs; each happens when the process runs and is not writing
-  void deliver(const placed_copy& to, const replica_message& message);
+  void deliver(const placed_copy& to, const replica_message& message, steady_time sent_at);
   void learn(const partition_record& record);
   /// The same from a watch, which counts for nothing before the record was read in this life.
   void notice(const partition_record& record);
@@ -142,6 +142,9 @@ private:
   steady_time disk_slow_until_{};
   bool next_write_fails_ = false;
   bool tainted_ = false;  // its disk may be an old one
+  // What was sent before does not arrive any more: a link's session ends with the process. From
+  // such leftovers it could get past the floor, and not know that it has less than it had.
+  steady_time put_back_at_{};
   std::unique_ptr<sim_disk> disk_;
   std::unique_ptr<sim_disk> image_;
 

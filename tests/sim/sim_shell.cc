@@ -151,8 +151,9 @@ bool sim_process::reads_well(std::size_t first, std::size_t end) {
 
 void sim_process::send(const placed_copy& to, const replica_message& message) {
   const auto target = silo_of(to.silo);
-  around_.net.send(silo_, target,
-                   [this, target, to, message] { around_.silos[target]->deliver(to, message); });
+  around_.net.send(silo_, target, [this, target, to, message, sent_at = around_.plan.now()] {
+    around_.silos[target]->deliver(to, message, sent_at);
+  });
 }
 
 void sim_process::ship(const replica_effects::shipment& what) {

@@ -32,7 +32,7 @@ enum class bug : std::uint8_t {
   s3_adds_before_required,     ///< A copy joins the set before commits have waited for it.
   s3_takes_silo_for_copy,      ///< What one copy acknowledged counts for the next on its silo.
   s3_keeps_verdicts,           ///< What a learner has shown counts, whatever it has since.
-  s3_refills_lost,             ///< Who lost what was committed gets some of it while being asked in.
+  s3_refills_lost,             ///< Who has lost something gets some of it while asked in.
   s4_keeps_eligible,           ///< Those out of the set are complete for ever.
   t1_ignores_floor,            ///< A copy that has lost what was committed may lead.
   t3_forgets_promise,          ///< The promise is kept in memory only, and not read back.
