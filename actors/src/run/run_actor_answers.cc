@@ -161,7 +161,7 @@ async<run_actor::tasks_results> run_actor::tasks(tasks_params params) {
   auto list = results.build().initTasks(static_cast<unsigned>(page.size()));
   for (unsigned index = 0; index < page.size(); ++index) {
     if (const auto row = instances_.get(row_of(page[index]))) {
-      tell_row(list[index], *row);
+      tell_row(list[index], row->reader());
     } else {
       tell_waiting(list[index], page[index]);
     }
