@@ -64,7 +64,8 @@ void check_silos(const json& silos, const dev_lines& lines) {
       fields.insert(field);
     }
     CHECK(fields == std::set<std::string>{"name", "incarnation", "pid", "address", "state", "roles",
-                                          "partitions_primary", "partitions_total", "zone"});
+                                          "partitions_primary", "partitions_total", "zone",
+                                          "decommissioned"});
     const auto name = each.at("name").get<std::string>();
     seen.insert(name);
     CHECK(each.at("pid") == lines.pids.at(name));

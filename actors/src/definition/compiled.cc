@@ -597,6 +597,9 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
   return {};
 }
 
+// A check of a watch has what only readers of this format know: it is told what it has found.
+constexpr std::uint32_t watch_format = 8;
+
 // What a run that looks is.
 pipeline_definition check_definition(const pipeline_definition& of, const watch_definition& watch) {
   pipeline_definition made;
@@ -617,8 +620,8 @@ void put(schemas::CompiledWatch::Builder into, const pipeline_definition& of,
   put(into.initSchedule(), watch.schedule);
   into.getSchedule().setWatch(true);
   compile(check_definition(of, watch), into.initCheck());
-  into.getCheck().setFormat(
-      compiled_format);  // a run of an earlier version would tell what it is not
+  // A run of an earlier version would tell what it is not.
+  into.getCheck().setFormat(std::max(into.getCheck().getFormat(), watch_format));
   into.setAll(watch.first == first_versions::all);
   into.setParams(json_of(watch.params).c_str());
 }

@@ -542,8 +542,8 @@ void pool_actor::put_offers(schemas::Pool::StatusResults::Builder into) const {
 }
 
 void pool_actor::put_pools(schemas::Pool::StatusResults::Builder into) const {
-  const auto pools = queue_.pools();
-  auto list = into.initPools(static_cast<unsigned>(std::min(pools.size(), pools_at_once)));
+  const auto pools = queue_.pools(pools_at_once);
+  auto list = into.initPools(static_cast<unsigned>(pools.size()));
   for (unsigned at = 0; at < list.size(); ++at) {
     const auto& each = pools[at];
     list[at].setName(each.pool.c_str());

@@ -330,6 +330,23 @@ std::vector<std::string> pool_queue::open_pools() const {
   return {open.begin(), open.end()};
 }
 
+// Takes out those where nothing of the priority can be had. What no executor names is served by the
+// same ones, those of all pools.
+void pool_queue::close_pools(std::vector<std::string>& open, std::uint32_t priority) const {
+  std::set<std::string_view> named;
+  for (const auto& [name, one] : executors_) {
+    named.insert(one.pools.begin(), one.pools.end());
+  }
+  std::optional<bool> others;
+  std::erase_if(open, [&](const std::string& pool) {
+    if (named.contains(pool)) {
+      return !search_in(pool, priority);
+    }
+    others = others ? *others : !search_in(pool, priority);
+    return *others;
+  });
+}
+
 // The highest one below, or of all, at which something of these pools waits.
 std::optional<std::uint32_t> pool_queue::next_priority(const std::vector<std::string>& pools,
                                                        std::optional<std::uint32_t> below) const {
@@ -482,7 +499,7 @@ std::optional<pool_queue::choice> pool_queue::look(runtime::wall_time now) {
   auto open = open_pools();
   for (auto priority = next_priority(open, {}); priority;
        priority = next_priority(open, priority)) {
-    std::erase_if(open, [&](const auto& pool) { return !search_in(pool, *priority); });
+    close_pools(open, *priority);
     auto found = look_at_gangs(kept, *priority, now);
     if (!found && waiting_.woken() == woken) {
       found = look_at_level(open, *priority, now);

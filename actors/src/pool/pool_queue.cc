@@ -490,15 +490,15 @@ std::vector<pool_offer> pool_queue::offers_made() const {
   return made;
 }
 
-std::vector<pool_use> pool_queue::pools() const {
+std::vector<pool_use> pool_queue::pools(std::size_t limit) const {
   std::set<std::string> known{std::string{default_pool}};
   for (const auto& [name, one] : executors_) {
     known.insert(one.pools.begin(), one.pools.end());
   }
-  for (const auto& [pool, count] : waiting_in_) {
-    known.insert(pool);
-  }
   known.erase(std::string{every_pool});
+  for (auto at = waiting_in_.begin(); at != waiting_in_.end() && known.size() < limit; ++at) {
+    known.insert(at->first);
+  }
   std::vector<pool_use> made;
   made.reserve(known.size());
   for (const auto& pool : known) {

@@ -53,6 +53,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -259,8 +260,9 @@ public:
 
   [[nodiscard]] const fair_share& shares() const { return shares_; }
   [[nodiscard]] std::vector<pool_offer> offers_made() const;
-  /// `default`, those that executors belong to, and those that tickets wait for; by name.
-  [[nodiscard]] std::vector<pool_use> pools() const;
+  /// `default`, those that executors belong to, and of those that tickets wait for as many as there
+  /// may be more, the first by name; by name. Cost: O(pools x executors).
+  [[nodiscard]] std::vector<pool_use> pools(std::size_t limit) const;
 
   /// Lanes that grants have looked at so far, and those that they have put aside: the measure of
   /// their cost.
@@ -362,6 +364,7 @@ private:
   [[nodiscard]] std::optional<search> search_in(std::string_view pool,
                                                 std::uint32_t priority) const;
   [[nodiscard]] std::vector<std::string> open_pools() const;
+  void close_pools(std::vector<std::string>& open, std::uint32_t priority) const;
   [[nodiscard]] std::optional<std::uint32_t> next_priority(
       const std::vector<std::string>& pools, std::optional<std::uint32_t> below) const;
   struct line_at {
@@ -448,6 +451,7 @@ private:
   [[nodiscard]] std::string reason_of_promise(const pool_ticket& ticket) const;
   [[nodiscard]] std::string reason_of_places(const ticket_shape& of) const;
   [[nodiscard]] std::string reason_of_pool(const ticket_shape& of) const;
+  void add_pools(const std::function<void(const std::string&)>& add) const;
   // ` of pool gpu`; empty while there is one pool alone.
   [[nodiscard]] std::string of_pool_text(std::string_view pool) const;
   [[nodiscard]] std::string reason_of_lock(const pool_ticket& ticket, const pool_lock& lock) const;

@@ -61,11 +61,37 @@ std::string taken_text(std::uint32_t slots, const std::string& of_pool) {
                     : "all " + std::to_string(slots) + " slots" + of_pool + " are taken";
 }
 
+// Whoever may run a pipeline names as many pools as he likes.
+constexpr std::size_t told_pools_max = 10;
+constexpr std::size_t looked_pools_max = 100;
+
 std::string part_text(double part) {
   return std::to_string(static_cast<int>(std::lround(100 * part))) + "%";
 }
 
 }  // namespace
+
+void pool_queue::add_pools(const std::function<void(const std::string&)>& add) const {
+  std::size_t told = 0;
+  std::size_t more = 0;
+  for (const auto& use : pools(looked_pools_max)) {
+    if (use.waiting == 0 || (use.slots > 0 && use.taken < use.slots)) {
+      continue;
+    }
+    if (told == told_pools_max) {
+      ++more;
+      continue;
+    }
+    ++told;
+    add(use.slots == 0 ? reason_of_pool({.pool = use.pool})
+                       : taken_text(use.slots, " of pool " + use.pool));
+  }
+  if (more > 0) {
+    add(waiting_in_.size() > looked_pools_max
+            ? std::string{"so it is in more pools"}
+            : "so it is in " + counted(more, "other pool", "other pools"));
+  }
+}
 
 std::string pool_queue::waiting_reason() const {
   if (waiting() == 0) {
@@ -88,12 +114,8 @@ std::string pool_queue::waiting_reason() const {
                          ? "the workspace of their run was lost, and what it ran has not all ended"
                          : "";
   const auto add = [&text](const std::string& more) { text += (text.empty() ? "" : "; ") + more; };
-  for (const auto& use : of_pool_text(default_pool).empty() ? std::vector<pool_use>{} : pools()) {
-    if (use.waiting > 0 && use.slots == 0) {
-      add(reason_of_pool({.pool = use.pool}));
-    } else if (use.waiting > 0 && use.taken == use.slots) {
-      add(taken_text(use.slots, " of pool " + use.pool));
-    }
+  if (!of_pool_text(default_pool).empty()) {
+    add_pools(add);
   }
   if (any_shape([](const auto& of) { return of.hold == run_hold::paused; })) {
     add("their run is paused");

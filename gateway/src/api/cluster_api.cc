@@ -74,6 +74,7 @@ void list_silos(const api_parts& parts, request& received, reply answer) {
                                               {"state", runtime::to_string(each.state)},
                                               {"roles", roles_of(each.roles)},
                                               {"zone", each.zone},
+                                              {"decommissioned", each.decommissioned},
                                               {"partitions_primary", each.partitions_primary},
                                               {"partitions_total", each.partitions_total}});
   }
@@ -95,6 +96,7 @@ json_shape silos_shape() {
                                                     to_string(silo_state::draining)})},
                              {"roles", shape::list(shape::word({"state", "execute", "gateway"}))},
                              {"zone", shape::text("Empty: none is named.")},
+                             {"decommissioned", shape::flag()},
                              {"partitions_primary", shape::count()},
                              {"partitions_total", shape::count()}}));
   return shape::object({{"cluster_id", shape::text("Empty: in no cluster.")},

@@ -74,6 +74,9 @@ exit_code print_list(const option_values& options, const char* what, const char*
     if (is_table(server->form()) && each.contains("data_loss")) {
       each["data_loss"] = loss_word(each.at("data_loss"));
     }
+    if (is_table(server->form()) && each.value("decommissioned", false)) {
+      each["state"] = each.at("state").get<std::string>() + " for good";
+    }
   }
   print_rows(server->style(), is_table(server->form()) ? flat(*rows, list_key) : *rows,
              std::move(columns), name_key);
@@ -171,26 +174,28 @@ struct drain_progress {
 };
 
 // Errors: as of the server; `not_found`.
-runtime::result<drain_progress> progress_of(remote& server, const std::string& silo) {
+runtime::result<drain_progress> progress_of(remote& server, const std::string& silo,
+                                            bool for_good) {
   const auto rows = all_rows(server, "/api/v1/silos", "silos");
   if (!rows) {
     return rows.error();
   }
   for (const auto& each : *rows) {
     if (each.at("name") == silo) {
-      return drain_progress{each.at("state") == "draining",
-                            each.at("partitions_primary").get<std::size_t>()};
+      return drain_progress{
+          each.at("state") == "draining" && (!for_good || each.value("decommissioned", false)),
+          each.at("partitions_primary").get<std::size_t>()};
     }
   }
   return runtime::error{runtime::errc::not_found, "silo '" + silo + "' is not in any more"};
 }
 
-exit_code wait_until_drained(remote& server, const std::string& silo) {
+exit_code wait_until_drained(remote& server, const std::string& silo, bool for_good) {
   const runtime::system_clock time;
   const auto give_up = time.steady() + drain_patience;
   watch_interrupts();
   for (;;) {
-    const auto seen = progress_of(server, silo);
+    const auto seen = progress_of(server, silo, for_good);
     if (!seen) {
       return report(seen.error());
     }
@@ -204,9 +209,10 @@ exit_code wait_until_drained(remote& server, const std::string& silo) {
                         ? fmt::format("silo '{}' drains, and leads {} partitions still: no other "
                                       "silo has all of them; see `millrace partitions`",
                                       printable(silo), seen->led)
-                        : fmt::format("silo '{}' does not drain: it was undone meanwhile, or this "
-                                      "server does not hear of it; see `millrace silos`",
-                                      printable(silo)));
+                        : fmt::format("silo '{}' does not drain{}: it was undone meanwhile, its "
+                                      "build does not know that, or this server does not hear of "
+                                      "it; see `millrace silos`",
+                                      printable(silo), for_good ? " for good" : ""));
     }
     wait_for_interrupt(drain_look_interval, -1);
     if (interrupts() > 0) {
@@ -239,9 +245,11 @@ exit_code run_drain(const option_values& options, const std::vector<std::string>
   std::cerr << "silo " << printable(silo) << " is draining\n";
   if (decommission) {
     std::cerr
-        << "its copies move to others: stop it once `millrace silos` shows that it has none\n";
+        << "its copies move to others: stop it once `millrace silos` shows that it has none, and "
+           "`millrace cluster health` is ok\n";
   }
-  return options.count("no-wait") > 0 ? exit_code::ok : wait_until_drained(*server, silo);
+  return options.count("no-wait") > 0 ? exit_code::ok
+                                      : wait_until_drained(*server, silo, decommission);
 }
 
 }  // namespace

@@ -112,8 +112,9 @@ void cluster_book::take_silos(const std::vector<silo_row>& rows, steady_time now
       effects.arrived.push_back(row);
     }
     if (was == before.end() || was->second.incarnation != row.incarnation ||
-        was->second.state != row.state) {
-      effects.log.push_back("silo is " + std::string{to_string(row.state)} + named(row) +
+        was->second.state != row.state || was->second.is_decommissioned != row.is_decommissioned) {
+      effects.log.push_back("silo is " + std::string{to_string(row.state)} +
+                            (row.is_decommissioned ? " for good" : "") + named(row) +
                             " address=" + row.address);
     }
   }
@@ -250,9 +251,9 @@ void cluster_book::died(const std::string& silo, std::uint64_t incarnation, stea
 
 // Most silos that die or stop are back soon, and then lack little.
 void cluster_book::note_absence(const silo_row& row, steady_time now) {
-  if (row.roles.state && row.state != silo_state::joining && row.name != settings_.silo) {
-    absent_.try_emplace(row.name,
-                        absence{row.zone, !row.is_decommissioned, now + settings_.replace_after});
+  if (row.roles.state && row.state != silo_state::joining && !row.is_decommissioned &&
+      row.name != settings_.silo) {
+    absent_.try_emplace(row.name, absence{row.zone, now + settings_.replace_after});
   }
 }
 
@@ -262,7 +263,7 @@ void cluster_book::await_members(steady_time now) {
     for (const auto& copy : each.record.in_sync) {
       if (find(copy.silo) == nullptr) {
         each.missing.push_back(copy.silo);
-        absent_.try_emplace(copy.silo, absence{{}, true, now + settings_.replace_after});
+        absent_.try_emplace(copy.silo, absence{{}, now + settings_.replace_after});
       }
     }
   }
@@ -270,8 +271,7 @@ void cluster_book::await_members(steady_time now) {
 }
 
 bool cluster_book::is_awaited(std::string_view silo) const {
-  const auto found = absent_.find(silo);
-  return found != absent_.end() && found->second.is_awaited;
+  return absent_.contains(silo);
 }
 
 // Writes are refused for want of a copy, or will be once those have gone that are about to.
@@ -317,7 +317,7 @@ void cluster_book::rank() {
   bool counts_zones = true;  // for both alike
   for (const auto& [name, absent] : absent_) {
     counts_zones = counts_zones && absent.zone != "";
-    if (absent.is_awaited && absent.zone) {
+    if (absent.zone) {
       holders.push_back({name, *absent.zone});
     }
   }
@@ -448,7 +448,7 @@ cluster_view cluster_book::view() const {
   cluster_view seen;
   for (const auto& [name, row] : silos_) {
     seen.silos.push_back({name, row.incarnation, row.process.pid, row.address, row.zone, row.state,
-                          row.roles, row.types});
+                          row.roles, row.types, row.is_decommissioned});
   }
   const auto count = [&](std::string_view silo, auto field) {
     for (auto& each : seen.silos) {

@@ -160,11 +160,10 @@ private:
     std::optional<steady_time> asked_at;  // to be founded, or handed over
     std::optional<steady_time> leaderless_since;
   };
-  // A silo that is not in. Until then its zone counts as if it were, so that copies do not move to
-  // and fro.
+  // A silo that is not in, and may be back with its copies. Until then its zone counts as if it
+  // were in, so that copies do not move to and fro.
   struct absence {
     std::optional<std::string> zone;  // nothing: not known
-    bool is_awaited = false;          // it may be back with its copies
     steady_time until;
   };
   // Partitions whose sets have changed in the same way, by what is said of them.

@@ -26,8 +26,14 @@ std::string name_of(partition_id partition) {
 
 result<void> cluster_node::take_part(presence how) {
   const std::lock_guard operates{operating_};
+  if (how == presence::draining && asked_ == presence::decommissioned) {
+    return {};  // it drains: whoever stops it asks so, and it is to go for good all the same
+  }
   if (how == presence::active && is_full_) {
     asked_ = how;
+    if (auto done = become(presence::draining, "it is not to go for good"); !done) {
+      return done;
+    }
     return refused("the disk of silo '" + own_.name +
                    "' is full: it takes part again once there is room");
   }

@@ -78,7 +78,7 @@ TEST_CASE("an executor of several pools serves what comes first, and one of all 
   here.want("r/d", in("attic"));
   CHECK(here.grant() == names{"r/b"});
   CHECK(here.why("r/d") == "the only slot of pool attic is taken");
-  const auto told = here.pool.pools();
+  const auto told = here.pool.pools(100);
   REQUIRE(told.size() == 3);
   CHECK(told[0].pool == "attic");
   CHECK(told[0].waiting == 1);
@@ -88,6 +88,24 @@ TEST_CASE("an executor of several pools serves what comes first, and one of all 
   CHECK(told[2].slots == 3);
   CHECK(told[2].taken == 3);
   CHECK(told[2].waiting == 0);
+}
+
+// Goal: whoever names pools by the thousand makes no answer long, and hides no pool of executors.
+TEST_CASE("of many pools that are waited for a few are told, and those of executors always") {
+  lab here;
+  here.join_pools("z", 1, {"zoo"});
+  for (int at = 0; at < 300; ++at) {
+    here.want("r" + std::to_string(at) + "/a", in("p" + std::to_string(1000 + at)));
+  }
+  CHECK(here.grant().empty());
+  const auto reason = here.pool.waiting_reason();
+  CHECK(reason.starts_with("waits for pool p1000: no executor of a silo belongs to it; "));
+  CHECK(reason.ends_with("; so it is in more pools"));
+  CHECK(reason.size() < 1000);
+  const auto told = here.pool.pools(20);
+  CHECK(told.size() == 20);
+  CHECK(told.front().pool == "default");
+  CHECK(told.back().pool == "zoo");
 }
 
 TEST_CASE("what an executor has goes on when it belongs to other pools, and no more comes") {

@@ -944,6 +944,11 @@ TEST_CASE("zones count once the last silo that named none was away for long, or 
   auto book = book_of("b");
   reader read{book};
   CHECK_FALSE(placed_here(read(and_also(row("u")), {record(wanted, 1, 1, {"a", "c"})}), wanted));
+  SUBCASE("or goes for good") {
+    CHECK(placed_here(read(and_also(decommissioned("u"))), wanted) == true);
+    CHECK_FALSE(placed_here(read(named), wanted));  // it stays so
+    return;
+  }
   CHECK_FALSE(placed_here(read(and_also(row("u", 1, silo_state::draining))), wanted));
   auto told = read(named);
   book.tick(start + 5min - 1ns, told);

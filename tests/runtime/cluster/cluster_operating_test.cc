@@ -195,6 +195,13 @@ TEST_CASE("a silo that is decommissioned has no copies left when it stops") {
   };
   all.until("c has its share", [&] { return total(*c) == sum && is_balanced(*a, 2); });
   REQUIRE(c->drain(drain_purpose::decommission));
+  const auto is_for_good = [&] {
+    const auto seen = a->cluster_view();
+    return std::any_of(seen.silos.begin(), seen.silos.end(),
+                       [](const auto& each) { return each.name == "c" && each.decommissioned; });
+  };
+  all.until("others know that it goes for good", is_for_good);
+  REQUIRE(c->drain(drain_purpose::pause));  // as whoever stops it asks
   const auto is_whole = [&] {
     const auto seen = a->cluster_view();
     return std::all_of(seen.partitions.begin(), seen.partitions.end(),
@@ -202,6 +209,7 @@ TEST_CASE("a silo that is decommissioned has no copies left when it stops") {
   };
   all.until("its copies are elsewhere",
             [&] { return total(*a) == sum && !has_copies(*a) && is_whole(); });
+  CHECK(is_for_good());
   c->stop();
   CHECK(is_whole());
   CHECK(total(*a) == sum);

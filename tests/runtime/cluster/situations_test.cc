@@ -141,6 +141,15 @@ TEST_CASE("a silo whose disk is full leads nothing and is let go, until there is
   disks["b"]->fill();
   all.until("b leads nothing", [&] { return total(*a) > 0 && led_by("b", *a) == 0; });
   CHECK(all.said("b warns: the disk is full: others lead what this silo led silo=b why=disk full"));
+  const auto is_for_good = [&] {
+    const auto seen = a->cluster_view();
+    return std::any_of(seen.silos.begin(), seen.silos.end(),
+                       [](const auto& each) { return each.decommissioned; });
+  };
+  REQUIRE(b->drain(drain_purpose::decommission));
+  all.until("it is to go for good", is_for_good);
+  CHECK(b->end_drain().error().text().starts_with("the disk of silo 'b' is full: "));
+  all.until("it is to stay", [&] { return !is_for_good(); });
   unsigned written = 0;
   const auto write = [&](unsigned number) {
     return a->call(ref<Counter>("large" + std::to_string(number)).fill(20, 20'000));

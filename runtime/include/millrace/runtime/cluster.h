@@ -118,6 +118,7 @@ struct cluster_silo {
   silo_state state = silo_state::joining;  ///< How far it is.
   silo_roles roles;                        ///< What it does.
   std::vector<std::string> types;          ///< Of the actors that it hosts, sorted.
+  bool decommissioned = false;             ///< It drains to go for good.
   std::size_t partitions_primary = 0;      ///< That it leads.
   std::size_t partitions_total = 0;        ///< Of which it has a copy in the in-sync set.
 };
