@@ -321,7 +321,10 @@ void bench_latency(const std::string& root) {
 
 class read_slot final : public read_request {
 public:
-  explicit read_slot(std::atomic<std::uint64_t>& answered) : answered_(answered) {}
+  read_slot(std::string_view prefix, std::atomic<std::uint64_t>& answered) : answered_(answered) {
+    wanted_.prefix = prefix;
+    ranges = {&wanted_, 1};
+  }
   void done(result<std::vector<row>> rows) override {
     const std::unique_ptr<read_slot> self{this};
     require(rows.has_value() && rows->size() == 1, "a read failed");
@@ -330,6 +333,7 @@ public:
   }
 
 private:
+  row_range wanted_;
   std::atomic<std::uint64_t>& answered_;
 };
 
@@ -342,10 +346,9 @@ double our_reads(storage& store, std::uint64_t in_flight, double seconds) {
     for (; sent < answered.load() + in_flight; ++sent) {
       sequence = mixed(sequence);
       const bench_key key{sequence % distinct_keys};
-      auto request = std::make_unique<read_slot>(answered);
+      auto request = std::make_unique<read_slot>(key.view(), answered);
       request->partition = static_cast<partition_id>(static_cast<unsigned char>(key.bytes[0]) %
                                                      store.partition_count());
-      request->ranges.emplace_back().prefix = key.view();
       store.read(std::move(request));
     }
     const auto seen = answered.load();

@@ -63,7 +63,7 @@ TEST_CASE("a cluster on this machine goes on when one of its silos is killed") {
   CHECK(
       millrace(asked({"drain", "b", "--decommission"})).errors ==
       "silo b is draining\nits copies move to others: stop it once `millrace silos` shows that it "
-      "has none\nsilo b leads nothing any more\n");
+      "has none, and `millrace cluster health` is ok\nsilo b leads nothing any more\n");
   CHECK(millrace(asked({"drain", "b", "--undo"})).errors == "silo b takes part again\n");
   const auto unknown = millrace(asked({"drain", "x"}));
   CHECK(unknown.status == 5);

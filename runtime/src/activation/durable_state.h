@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -80,8 +81,8 @@ public:
 
   /// With which the keys of all rows begin.
   [[nodiscard]] std::string rows_prefix() const { return actor_prefix(hash_); }
-  /// What `load` needs of what follows it.
-  [[nodiscard]] static std::vector<row_range> rows_to_load();
+  /// What `load` needs of what follows it: the same for all actors.
+  [[nodiscard]] static std::span<const row_range> rows_to_load();
   /// Takes over what storage has. Unless `is_loaded()` then, pages of answers are to follow.
   /// Errors: `storage_failed` for a row that cannot be understood or belongs to an actor with
   /// another id and the same hash.

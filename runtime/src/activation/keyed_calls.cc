@@ -43,10 +43,10 @@ struct answers_envelope final : envelope {
 struct read_answers final : read_request {
   // Takes over a reference of the turn.
   read_answers(activation& one, envelope* turn_of, partition_id where, row_range what)
-      : owner(one), turn(turn_of) {
+      : owner(one), turn(turn_of), wanted(std::move(what)) {
     owner.keep();
     partition = where;
-    ranges.push_back(std::move(what));
+    ranges = {&wanted, 1};
   }
   read_answers(const read_answers&) = delete;
   read_answers& operator=(const read_answers&) = delete;
@@ -60,6 +60,7 @@ struct read_answers final : read_request {
   }
   activation& owner;
   envelope* turn;
+  const row_range wanted;
 };
 
 void wait_for_same_key(envelope& turn, envelope* one) {

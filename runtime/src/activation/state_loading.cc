@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Durable state as it comes from its rows.
 #include <algorithm>
+#include <array>
 #include <optional>
+#include <span>
 
 #include "activation/durable_state.h"
 #include "byte_order.h"
@@ -38,14 +40,17 @@ stored_send read_send(value_reader& from) {
   return what;
 }
 
-std::vector<row_range> durable_state::rows_to_load() {
-  std::vector<row_range> parts(3);
-  auto& answers = parts[1];
-  answers.prefix = static_cast<char>(row_table::keyed);
-  answers.limit = keyed_answers::first_rows;
-  answers.value_bytes_max = keyed_answers::first_bytes;
-  parts[0].until = answers.prefix;
-  parts[2].from = static_cast<char>(static_cast<char>(row_table::keyed) + 1);
+std::span<const row_range> durable_state::rows_to_load() {
+  static const auto parts = [] {
+    std::array<row_range, 3> made;
+    auto& answers = made[1];
+    answers.prefix = static_cast<char>(row_table::keyed);
+    answers.limit = keyed_answers::first_rows;
+    answers.value_bytes_max = keyed_answers::first_bytes;
+    made[0].until = answers.prefix;
+    made[2].from = static_cast<char>(static_cast<char>(row_table::keyed) + 1);
+    return made;
+  }();
   return parts;
 }
 

@@ -88,12 +88,7 @@ struct key_range {
 
   /// What follows the base in the first key that may be in it.
   [[nodiscard]] std::string_view first() const noexcept { return std::max(prefix, from); }
-  /// Whether `key` comes before the first that may be in it.
-  [[nodiscard]] bool begins_after(std::string_view key) const noexcept {
-    const auto order = key.substr(0, base.size()).compare(base);
-    return order < 0 || (order == 0 && key.substr(base.size()) < first());
-  }
-  /// Whether a key that it does not begin after is in it; else none behind it is.
+  /// Whether a key that is not before its first is in it; else none behind it is.
   [[nodiscard]] bool reaches(std::string_view key) const noexcept {
     return key.starts_with(base) && holds(key.substr(base.size()));
   }

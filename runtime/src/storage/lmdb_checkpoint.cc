@@ -228,37 +228,43 @@ template <class Use>
 result<void> lmdb_snapshot::walk(partition_id partition, std::span<const key_range> ranges,
                                  Use&& use) {
   const lmdb_section section{env_};
-  const stored_key own{partition, {}};
+  constexpr auto key_bytes_max = stored_key_bytes_max - partition_bytes;
+  const auto base = ranges.front().base;
+  if (base.size() > key_bytes_max) {
+    return {};  // no key is that long
+  }
+  const stored_key own{partition, base};
   MDB_val key{};
   MDB_val data{};
   int rc = MDB_SUCCESS;
-  std::string_view at;  // the cursor's key; empty: it has none yet
-  const auto move = [&](MDB_cursor_op how) {
+  std::string_view at;                        // the cursor's key; empty: it has none yet
+  std::string_view rest;                      // of it, behind the base
+  const auto move = [&](MDB_cursor_op how) {  // whether it is below the base
     rc = mdb_cursor_get(cursor_.get(), &key, &data, how);
     at = to_view(key);
+    const bool is_below = rc == MDB_SUCCESS && at.starts_with(own.view());
+    rest = is_below ? at.substr(own.view().size()) : std::string_view{};
+    return is_below;
   };
-  for (const auto& range : ranges) {
-    if (range.base.size() + range.first().size() > stored_key_bytes_max - partition_bytes) {
+  bool is_below = true;
+  for (auto range = ranges.begin(); is_below && range != ranges.end(); ++range) {
+    if (base.size() + range->first().size() > key_bytes_max) {
       continue;  // no key is that long, or sorts behind it and shares the prefix
     }
-    if (at.empty() || range.begins_after(at.substr(partition_bytes))) {
-      const stored_key start{partition, range.base, range.first()};
+    if (at.empty() || rest < range->first()) {
+      const stored_key start{partition, base, range->first()};
       key = to_val(start.view());
-      move(MDB_SET_RANGE);
+      is_below = move(MDB_SET_RANGE);
     }
-    for (; rc == MDB_SUCCESS && at.starts_with(own.view()) &&
-           range.reaches(at.substr(partition_bytes));
-         move(MDB_NEXT)) {
-      auto goes_on = use(range, at, to_view(data));
+    while (is_below && range->holds(rest)) {
+      auto goes_on = use(*range, at, to_view(data));
       if (!goes_on) {
         return goes_on.error();
       }
       if (!*goes_on) {
         break;
       }
-    }
-    if (rc != MDB_SUCCESS || !at.starts_with(own.view())) {
-      break;
+      is_below = move(MDB_NEXT);
     }
   }
   return rc == MDB_SUCCESS || rc == MDB_NOTFOUND ? result<void>{} : env_.failure(rc, "cannot read");

@@ -13,6 +13,16 @@ namespace {
 // What a row costs beside its key and value: the tree's node.
 constexpr std::size_t row_overhead_bytes = 88;
 
+// The first bytes of a key in two parts.
+std::uint64_t head_of(std::string_view base, std::string_view rest) noexcept {
+  std::array<char, sizeof(std::uint64_t)> first{};
+  base = base.substr(0, first.size());
+  auto* const to = std::copy(base.begin(), base.end(), first.data());
+  rest = rest.substr(0, first.size() - base.size());
+  std::copy(rest.begin(), rest.end(), to);
+  return load_big<std::uint64_t>(first.data());
+}
+
 // The arena's first block; later ones grow.
 constexpr std::size_t arena_bytes_first = std::size_t{64} << 10U;
 
@@ -24,11 +34,11 @@ overlay_generation::overlay_generation(std::uint16_t partition_count) : arena_(a
   }
 }
 
-overlay_generation::row_key::row_key(std::string_view key) noexcept : whole(key) {
-  std::array<char, sizeof(head)> first{};
-  std::copy_n(key.data(), std::min(key.size(), first.size()), first.data());
-  head = load_big<std::uint64_t>(first.data());
-}
+overlay_generation::row_key::row_key(std::string_view key) noexcept
+    : head(head_of(key, {})), whole(key) {}
+
+overlay_generation::key_parts::key_parts(std::string_view first, std::string_view behind) noexcept
+    : head(head_of(first, behind)), base(first), rest(behind) {}
 
 char* overlay_generation::keep(std::string_view bytes) {
   auto* to = static_cast<char*>(arena_.allocate(bytes.size(), 1));
@@ -81,25 +91,32 @@ void overlay_generation::collect(partition_id partition, std::span<const key_ran
                                  range_rows& rows) const {
   const auto& shard = shards_[static_cast<std::size_t>(partition)];
   const std::lock_guard lock{shard.mutex};
-  auto each = shard.rows.begin();
+  const auto base = ranges.front().base;
+  auto each = shard.rows.end();
+  std::string_view rest;  // of its key, behind the base
+  const auto is_below_base = [&] {
+    const bool is_there = each != shard.rows.end() && each->first.whole.starts_with(base);
+    rest = is_there ? each->first.whole.substr(base.size()) : std::string_view{};
+    return is_there;
+  };
   for (const auto& range : ranges) {
-    if (each == shard.rows.end()) {
-      return;
-    }
-    if (range.begins_after(each->first.whole)) {
-      const auto start = std::string{range.base}.append(range.first());
-      each = shard.rows.lower_bound(row_key{start});
+    if (&range == ranges.data() || rest < range.first()) {
+      each = shard.rows.lower_bound(key_parts{base, range.first()});
+      if (!is_below_base()) {
+        return;  // nor is any that is behind it
+      }
     }
     std::size_t live = 0;
-    for (; each != shard.rows.end() && live < range.limit; ++each) {
+    while (live < range.limit && range.holds(rest)) {
       const auto& [key, slot] = *each;
-      if (!range.reaches(key.whole)) {
-        break;
-      }
       const auto [at, added] = rows.try_emplace(std::string{key.whole});
       if (added && !slot.erased) {
         at->second.emplace(range.cut({slot.value, slot.size}));
         ++live;
+      }
+      ++each;
+      if (!is_below_base()) {
+        return;
       }
     }
   }

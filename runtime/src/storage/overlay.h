@@ -77,6 +77,20 @@ private:
       return a.head != b.head ? a.head < b.head : a.whole < b.whole;
     }
   };
+  // A key that is looked for.
+  struct key_parts {
+    key_parts(std::string_view first, std::string_view behind) noexcept;
+    std::uint64_t head;
+    std::string_view base;
+    std::string_view rest;
+    friend bool operator<(const row_key& a, const key_parts& b) noexcept {
+      if (a.head != b.head) {
+        return a.head < b.head;
+      }
+      const auto order = a.whole.substr(0, b.base.size()).compare(b.base);
+      return order < 0 || (order == 0 && a.whole.substr(b.base.size()) < b.rest);
+    }
+  };
   struct stored_row {
     char* value = nullptr;  // in the arena
     std::uint32_t size = 0;
@@ -86,7 +100,7 @@ private:
   struct shard_rows {
     explicit shard_rows(std::pmr::memory_resource* arena) : rows(arena) {}
     mutable std::mutex mutex;
-    std::pmr::map<row_key, stored_row> rows;
+    std::pmr::map<row_key, stored_row, std::less<>> rows;
   };
   [[nodiscard]] char* keep(std::string_view bytes);
   [[nodiscard]] std::size_t write(stored_row& to, const row_op& op);

@@ -60,13 +60,17 @@ private:
 /// A read whose rows go to a function; deletes itself.
 class read_call final : public read_request {
 public:
-  explicit read_call(std::function<void(result<std::vector<row>>)> told) : told_(std::move(told)) {}
+  read_call(std::vector<row_range> wanted, std::function<void(result<std::vector<row>>)> told)
+      : wanted_(std::move(wanted)), told_(std::move(told)) {
+    ranges = wanted_;
+  }
   void done(result<std::vector<row>> rows) override {
     const std::unique_ptr<read_call> self{this};
     told_(std::move(rows));
   }
 
 private:
+  const std::vector<row_range> wanted_;
   std::function<void(result<std::vector<row>>)> told_;
 };
 
@@ -103,11 +107,11 @@ inline result<void> commit_now(storage& to, unsigned partition, row_ops ops) {
 inline result<std::vector<row>> read_now(storage& from, unsigned partition,
                                          std::vector<row_range> ranges, std::string base = {}) {
   std::promise<result<std::vector<row>>> answered;
-  auto call = std::make_unique<read_call>(
-      [&](result<std::vector<row>> rows) { answered.set_value(std::move(rows)); });
+  auto call = std::make_unique<read_call>(std::move(ranges), [&](result<std::vector<row>> rows) {
+    answered.set_value(std::move(rows));
+  });
   call->partition = static_cast<partition_id>(partition);
   call->prefix = std::move(base);
-  call->ranges = std::move(ranges);
   from.read(std::move(call));
   return answered.get_future().get();
 }

@@ -14,6 +14,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -141,9 +142,10 @@ public:
   read_request& operator=(const read_request&) = delete;
   virtual ~read_request() = default;
 
-  partition_id partition{};       ///< Whose rows are read.
-  std::string prefix;             ///< With which their keys begin; the ranges are of what follows.
-  std::vector<row_range> ranges;  ///< Which of them. In ascending order they are one search.
+  partition_id partition{};  ///< Whose rows are read.
+  std::string prefix;        ///< With which their keys begin; the ranges are of what follows.
+  /// Which of them; they live as long as this. In ascending order they are one search.
+  std::span<const row_range> ranges;
 
   /// The rows of all ranges in their order, in each by key, as of one moment after all commits
   /// whose `done` was called before the request was made.
