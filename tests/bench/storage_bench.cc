@@ -321,8 +321,8 @@ void bench_latency(const std::string& root) {
 
 class read_slot final : public read_request {
 public:
-  read_slot(std::string_view prefix, std::atomic<std::uint64_t>& answered) : answered_(answered) {
-    wanted_.prefix = prefix;
+  read_slot(std::string_view begins, std::atomic<std::uint64_t>& answered) : answered_(answered) {
+    wanted_.prefix = begins;
     ranges = {&wanted_, 1};
   }
   void done(result<std::vector<row>> rows) override {

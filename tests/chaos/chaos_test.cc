@@ -54,6 +54,7 @@ void must_be_clean(campaign_wishes wishes) {
   }
   if (wishes.faults == fault_names{"disk"}) {
     CHECK(done.ended_alone == 0);  // who has no room waits for some
+    CHECK(done.faults.at("disk noticed") > 0);
   }
 }
 

@@ -206,6 +206,15 @@ void cluster::free_disk(std::size_t number) const {
   std::filesystem::remove(machines_[number]->data / "ballast");
 }
 
+std::size_t cluster::has_said(std::size_t number, std::string_view what) const {
+  std::ifstream log{machines_[number]->log};
+  std::size_t count = 0;
+  for (std::string line; std::getline(log, line);) {
+    count += line.find(what) != std::string::npos ? 1 : 0;
+  }
+  return count;
+}
+
 void cluster::look_after(std::size_t number) {
   auto& one = *machines_[number];
   if (!one.is_wanted || one.is_stopped) {

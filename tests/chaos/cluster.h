@@ -99,6 +99,8 @@ public:
   void wipe(std::size_t number);
   void fill_disk(std::size_t number) const;
   void free_disk(std::size_t number) const;
+  /// How often a silo has said that, in all its lives.
+  [[nodiscard]] std::size_t has_said(std::size_t number, std::string_view what) const;
 
   [[nodiscard]] bool has_etcd() const { return wishes_.has_etcd; }
   void start_etcd();

@@ -11,6 +11,7 @@ namespace {
 
 constexpr auto look_interval = 20ms;
 constexpr std::size_t nobody = SIZE_MAX;
+constexpr std::string_view disk_is_full = "the disk is full";  // as a silo says
 const std::string etcd_name = cluster::etcd_machine;
 
 }  // namespace
@@ -173,8 +174,9 @@ bool nemesis::harm_one(const std::string& fault) {
     const auto time = time_of_fault(500ms, 15s);
     tell("disk of " + cluster_.at(silo).name + " is full for " + std::to_string(time.count()) +
          " ms");
+    const auto told = cluster_.has_said(silo, disk_is_full);
     cluster_.fill_disk(silo);
-    harms_.push_back({"disk", silo, steady::now() + time});
+    harms_.push_back({"disk", silo, steady::now() + time, told});
     ++counted_["disk"];
   } else if (fault == "wipe") {
     if (!harms_.empty() || !cluster_.becomes_whole(wishes_.whole_within)) {
@@ -194,6 +196,8 @@ void nemesis::mend(const harm& one) {
   } else if (one.what == "partition") {
     cluster_.net()->heal();
   } else if (one.what == "disk") {
+    counted_["disk noticed"] +=
+        cluster_.has_said(one.machine, disk_is_full) > one.told_before ? 1 : 0;
     cluster_.free_disk(one.machine);
   } else if (one.what == "etcd killed") {
     cluster_.start_etcd();

@@ -14,7 +14,8 @@
 
 namespace chaos {
 
-/// What it does, by name: kill, stop, partition, disk, etcd, wipe.
+/// What it does, by name: kill, stop, partition, disk, etcd, wipe. Of full disks it counts also
+/// those that their silo has noticed, "disk noticed": it looks every two seconds.
 using fault_names = std::set<std::string>;
 
 class nemesis {
@@ -46,6 +47,7 @@ private:
     std::string what;
     std::size_t machine;
     steady::time_point until;
+    std::size_t told_before = 0;  // how often the silo had said that its disk is full
   };
   std::chrono::milliseconds between(std::chrono::milliseconds least,
                                     std::chrono::milliseconds most);
