@@ -417,7 +417,7 @@ void process_executor::tell_end(const attempt_message& message, const std::strin
                                 attempt_report& report) {
   const auto attempt = message->read();
   workspaces_.leave(text_of(attempt.getWorkspace()));
-  meter_->look_at(run_of(text_of(attempt.getTask())));
+  meter_->leave(run_of(text_of(attempt.getTask())));
   starts_.free_slot();
   start_more();
   {
@@ -440,7 +440,7 @@ void process_executor::end_unstarted(const std::string& token, AttemptEnd end,
     ledger_.end(token);
   }
   const auto parsed = parse_token(token);
-  meter_->look_at(run_of(parsed->task_key));  // it may have got artifacts
+  meter_->leave(run_of(parsed->task_key));  // it may have got artifacts
   listener_->ended(token, unstarted_report(parsed->attempt, end, why, time_.wall()));
   if (starts_.forget(token)) {
     start_more();
@@ -551,7 +551,7 @@ result<void> process_executor::keep_for(std::string_view run, std::string_view d
   meter_->own(run, project);
   auto kept = what == kept_thing::text ? blobs_->keep_blob(run, digest)
                                        : blobs_->keep_artifact(run, digest);
-  meter_->look_at(run);
+  meter_->leave(run);
   return kept;
 }
 

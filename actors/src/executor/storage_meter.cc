@@ -139,6 +139,23 @@ void storage_meter::own(std::string_view run, std::string_view project) {
   if (is_new) {
     link(at->first, at->second);
   }
+  ++at->second.users;
+}
+
+void storage_meter::leave(std::string_view run) {
+  const std::lock_guard lock{mutex_};
+  const auto at = runs_.find(run);
+  if (at == runs_.end()) {
+    return;
+  }
+  at->second.users -= at->second.users > 0 ? 1 : 0;  // what an earlier life had begun has no user
+  due_.emplace(run);
+  plan();
+}
+
+std::size_t storage_meter::known() const {
+  const std::lock_guard lock{mutex_};
+  return runs_.size();
 }
 
 void storage_meter::look_at(std::string_view run) {
@@ -228,7 +245,12 @@ void storage_meter::look() {
       credit(at->second);
       at->second.held = std::move(held);
       charge(at->second);
-      link(run, at->second);
+      if (is_nothing(run, at->second)) {
+        ::unlinkat(projects_.get(), run.c_str(), 0);
+        runs_.erase(at);
+      } else {
+        link(run, at->second);
+      }
     }
   }
   const std::lock_guard lock{mutex_};
@@ -236,6 +258,11 @@ void storage_meter::look() {
   rests_until_ = now + rest_factor * (now - since);
   will_look_ = false;
   plan();
+}
+
+// Who used it since the look has it looked at once more.
+bool storage_meter::is_nothing(const std::string& run, const owned_run& of) const {
+  return of.users == 0 && of.held.own == 0 && of.held.blobs.empty() && !due_.contains(run);
 }
 
 storage_meter::holding storage_meter::measure(const std::string& run) const {

@@ -50,12 +50,19 @@ public:
   storage_meter& operator=(const storage_meter&) = delete;
   ~storage_meter() { stop(); }
 
-  /// From here on what the run holds is the project's. No effect where it is known, or where either
-  /// is no name. Cost: three system calls, the first time.
+  /// From here on what the run holds is the project's, and it is in use until as many `leave`. No
+  /// effect where either is no name. Cost: three system calls, the first time.
   void own(std::string_view run, std::string_view project);
 
   /// The run may hold more or less than before. No effect unless it is somebody's.
   void look_at(std::string_view run);
+
+  /// Who has owned it writes no more, and it is looked at. A run that nobody uses is forgotten when
+  /// it is found to hold nothing.
+  void leave(std::string_view run);
+
+  /// How many runs it knows.
+  [[nodiscard]] std::size_t known() const;
 
   /// The run's files are gone.
   void forget(std::string_view run);
@@ -79,6 +86,7 @@ private:
     std::string project;
     holding held{};
     std::string link{};  // its text; empty: there was no room for it
+    unsigned users = 0;
   };
   struct shared_blob {
     std::uint64_t bytes = 0;
@@ -98,6 +106,7 @@ private:
   [[nodiscard]] holding measure(const std::string& run) const;
   void charge(const owned_run& run);
   void credit(const owned_run& run);
+  [[nodiscard]] bool is_nothing(const std::string& run, const owned_run& of) const;
 
   const std::filesystem::path data_;
   const runtime::unique_fd projects_;

@@ -118,6 +118,42 @@ TEST_CASE("a project holds the logs and workspaces of its runs, until they are g
   here.until({{"p", of_b}});
 }
 
+// Goal: runs that have ended and left nothing cost nothing, neither memory nor a file.
+TEST_CASE("a run that holds nothing is forgotten once nobody uses it") {
+  lab here;
+  here.open();
+  const auto until_known = [&](std::size_t count) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::minutes{1};
+    while (here.meter->known() != count && std::chrono::steady_clock::now() < end) {
+      std::this_thread::yield();
+    }
+    CHECK(here.meter->known() == count);
+  };
+  const auto nothing = here.run("p");
+  const auto twice = here.run("p");
+  const auto logs = here.run("p");
+  here.meter->own(twice, "p");
+  write(here.logs / logs / "t.out", 1);
+  for (const auto& each : {nothing, twice, logs}) {
+    here.meter->leave(each);
+  }
+  until_known(2);
+  CHECK(here.link_of(nothing).empty());
+  const auto of_logs = blocks_of(here.logs / logs / "t.out");
+  here.until({{"p", of_logs}});
+  write(here.rooms / twice / "file", 5'000);  // by its other user
+  here.meter->leave(twice);
+  here.until({{"p", of_logs + blocks_of(here.rooms / twice / "file")}});
+  fs::remove_all(here.rooms / twice);
+  here.meter->look_at(twice);
+  until_known(1);
+  here.meter->own(nothing, "q");  // a later attempt of its run
+  until_known(2);
+  here.open();
+  until_known(1);  // an earlier life's had no files
+  here.until({{"p", of_logs}});
+}
+
 TEST_CASE("an artifact counts once for a project, and for each project that has it") {
   lab here;
   here.open();
