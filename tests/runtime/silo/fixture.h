@@ -27,7 +27,7 @@ public:
 class counted_silo : public test_silo {
 public:
   explicit counted_silo(silo_options options = {})
-      : test_silo([this](silo& here) { prepare(here); }, std::move(options)) {}
+      : test_silo([this](silo& here) { prepare(here, this); }, std::move(options)) {}
   type_metrics counters() { return here().metrics().types.at(0); }
   /// Calls of a method that ended so; 0: well.
   std::uint64_t ended(std::string_view method, std::size_t code) {
@@ -40,11 +40,12 @@ public:
   }
 
 private:
-  void prepare(silo& here) {
+  // `self` is not there yet.
+  static void prepare(silo& here, counted_silo* self) {
     here.add<counter>();
-    here.add_filter([this](incoming_call& call) -> async<any_message> {
+    here.add_filter([self](incoming_call& call) -> async<any_message> {
       if (call.method().name == "get") {
-        clock().move(std::chrono::milliseconds{3});
+        self->clock().move(std::chrono::milliseconds{3});
       }
       auto outcome = co_await call.proceed();
       co_return outcome;
