@@ -212,7 +212,7 @@ void cluster_node::open_link(const silo_row& row) {
   }
   const auto where = split_address(row.address);
   auto opened = where ? links_->open(row.name, where->first, where->second) : where.error();
-  if (!opened) {
+  if (!opened && opened.error().code() != errc::unavailable) {  // then this silo has stopped
     home_.warn("no link can be made silo=" + row.name + " address=" + row.address +
                " why=" + opened.error().to_string());
   }

@@ -56,7 +56,8 @@ struct hub_core : std::enable_shared_from_this<hub_core> {
   std::uint64_t dialled = 0;  ///< Connections that were; they are numbered so, for all links.
   bool stopping = false;
 
-  std::mutex mutex;  ///< Any thread; guards `links`.
+  std::mutex mutex;      ///< Any thread; guards what follows.
+  bool is_over = false;  ///< The link thread has ended: what is posted would stay, and hold this.
   std::map<link_name, std::shared_ptr<hub_link>> links;
 };
 

@@ -219,6 +219,10 @@ void link_hub::stop() {
   }
   asio::post(parts_->core->context, [this] { parts_->end(); });
   parts_->thread.join();
+  {
+    const std::lock_guard lock{parts_->core->mutex};
+    parts_->core->is_over = true;
+  }
   // What was cancelled lets go of what it held.
   parts_->core->context.restart();
   parts_->core->context.poll();
@@ -244,6 +248,9 @@ result<std::shared_ptr<peer_link>> link_hub::open(const link_name& peer, const s
     return refused(host + " is another machine, and there are no certificates (`millrace pki`)");
   }
   const std::lock_guard lock{core.mutex};
+  if (core.is_over) {
+    return error{errc::unavailable, "the links have ended"};
+  }
   auto link = core.link_of(peer);
   if (!link) {
     return error{errc::overloaded, "too many links"};

@@ -141,7 +141,7 @@ public:
   /// The link to a peer at `host` (an address, or a name that is looked up at each attempt), which
   /// is connected from now on. Of an opened peer the address is changed. Errors: `invalid_argument`
   /// for this process itself, for a gateway, and for a plain link to an address beyond this
-  /// machine. Requires: started.
+  /// machine; `unavailable` once it has stopped. Requires: started.
   [[nodiscard]] result<std::shared_ptr<peer_link>> open(const link_name& peer,
                                                         const std::string& host,
                                                         std::uint16_t port);
